@@ -1,0 +1,116 @@
+"""This is the configuration: a service's declared settings, typed; all that is missing named together; secrets re-read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+from PGP_COMMON.clients.secrets import CachedSecrets, GoogleSecretManager, SecretsFile
+from PGP_COMMON.errors import Misconfigured
+from PGP_COMMON.fleet import FLEET
+from PGP_COMMON.manifest import Service
+from PGP_COMMON.settings import CATALOGUE, PARSERS, Setting
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment: the only place that reads it."""
+    return os.environ
+
+
+def needed_urls(service: Service) -> tuple[str, ...]:
+    """The address settings of every service that this one sends work to; the sweep wakes all of them."""
+    targets = {step.name: other for other in FLEET for step in other.steps}
+    if "work.sweep" in service.sends:
+        return tuple(other.url_setting for other in FLEET)
+    return tuple(sorted({targets[name].url_setting for name in service.sends}))
+
+
+class BaseConfigManager:
+    """The settings that the manifest gives a service, and no other. A subclass adds declarations, never mechanism."""
+
+    def __init__(self, service: Service, environ: Mapping[str, str] | None = None) -> None:
+        """Read and check everything at once; raises Misconfigured with a sentence for each setting at fault."""
+        self.service = service
+        self._environ = environment() if environ is None else environ
+        self.names = tuple(dict.fromkeys((*service.settings, *needed_urls(service))))
+        self._values: dict[str, Any] = {}
+        self._secrets = self._secret_source()
+        faults = [fault for name in self.names if (fault := self._load(CATALOGUE[name]))]
+        if faults:
+            raise Misconfigured(f"{service.name} cannot start: " + "; ".join(faults))
+
+    def _secret_source(self) -> CachedSecrets:
+        ttl_s = int(self._environ.get("SECRETS_TTL_S") or CATALOGUE["SECRETS_TTL_S"].default or 60)
+        path = self._environ.get("SECRETS_FILE", "")
+        if path:
+            return CachedSecrets(SecretsFile(path), ttl_s=ttl_s)
+        return CachedSecrets(GoogleSecretManager(self._environ.get("CLOUD_TASKS_PROJECT_ID", "")), ttl_s=ttl_s)
+
+    def _raw(self, setting: Setting) -> str | None:
+        """What is written for a setting; an environment variable wins over the secret source."""
+        text = self._environ.get(setting.name)
+        if not text and setting.secret:
+            text = self._secrets.get(setting.name)
+        return text or setting.default
+
+    def _load(self, setting: Setting) -> str | None:
+        """Take one setting in; gives back the sentence that says what is wrong with it, never its value."""
+        text = self._raw(setting)
+        if text is None:
+            return f"{setting.name} is missing ({setting.help})"
+        if text == "" and setting.default == "":
+            self._values[setting.name] = ""
+            return None
+        try:
+            self._values[setting.name] = PARSERS[setting.kind](text)
+        except ValueError:
+            return f"{setting.name} is malformed (wanted: {setting.kind.value})"
+        return None
+
+    def _get(self, name: str) -> Any:
+        if name not in self.names:
+            raise KeyError(f"the manifest does not give {name} to {self.service.name}")
+        return self._values[name]
+
+    def text(self, name: str) -> str:
+        """A setting that is text, a URL or an address."""
+        return str(self._get(name))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A setting that is a list of addresses."""
+        return cast("tuple[str, ...]", self._get(name))
+
+    def integer(self, name: str) -> int:
+        """A whole number, or seconds."""
+        return int(self._get(name))
+
+    def decimal(self, name: str) -> Decimal:
+        """A decimal number."""
+        return cast("Decimal", self._get(name))
+
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        return bool(self._get(name))
+
+    def secret(self, name: str) -> str:
+        """A secret as it is now: re-read after its time to live, the last good value when it cannot be read or is malformed."""
+        self._get(name)
+        setting = CATALOGUE[name]
+        text = self._raw(setting)
+        if text:
+            try:
+                PARSERS[setting.kind](text)
+                self._values[name] = text
+            except ValueError:
+                return str(self._values[name])
+        return str(self._values[name])
+
+    def url_of(self, service: Service) -> str:
+        """The address of another service of the fleet."""
+        return self.text(service.url_setting)
+
+    def public_url(self, service: Service, path: str) -> str:
+        """Where the outside reaches a path: the edge, or the service itself on a machine without one."""
+        return (self.text("BASE_URL") or self.url_of(service)).rstrip("/") + path

@@ -1,0 +1,211 @@
+"""This is the database: one pool a process, one transaction at a time, driver errors translated once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import QueuePool
+
+from PGP_COMMON.errors import BrokenRule, Busy, Conflict, DatabaseDown, IllegalMove, LockTimeout, PgpError
+from PGP_COMMON.outbox import Outbox, Wake
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Through the connection's start-up packet: three SET LOCAL would cost half a transaction (money.md 3).
+LIMITS = {"lock_timeout": "3000", "statement_timeout": "10000", "idle_in_transaction_session_timeout": "15000"}
+RERUNS = 5
+# SQLSTATE classes, from money.md 3.
+RERUN = {"40001", "40P01"}
+LATER = {"55P03", "57014"}
+DOWN = {"53300", "57P01", "57P02", "57P03"}
+REFUSED = {"23514", "23503", "23001", "23502", "23P01", "22003", "22P02"}
+
+_statements: dict[str, sa.TextClause] = {}
+
+
+class Rerun(Busy):
+    """Two transactions met; this one starts again."""
+
+
+class CommitUnknown(Busy):
+    """The connection broke while committing: neither done nor not done."""
+
+
+def statement(sql: str) -> sa.TextClause:
+    """Parse a statement once a process."""
+    clause = _statements.get(sql)
+    if clause is None:
+        clause = _statements[sql] = sa.text(sql)
+    return clause
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters that PostgreSQL gave, or nothing."""
+    original = getattr(error, "orig", error)
+    fields = original.args[0] if getattr(original, "args", None) else None
+    return str(fields.get("C", "")) if isinstance(fields, dict) else ""
+
+
+def constraint(error: BaseException) -> str:
+    """The name of the constraint that refused, or nothing."""
+    original = getattr(error, "orig", error)
+    fields = original.args[0] if getattr(original, "args", None) else None
+    return str(fields.get("n", "")) if isinstance(fields, dict) else ""
+
+
+def translate(error: BaseException) -> PgpError:
+    """Turn a driver's error into ours, by SQLSTATE: `IntegrityError` alone misses CHECK and foreign keys."""
+    code, name = sqlstate(error), constraint(error)
+    detail = str(getattr(error, "orig", error))[:300]
+    if code in RERUN:
+        return Rerun(code=code)
+    if code in LATER:
+        return LockTimeout(code=code, retry_after_s=2)
+    if code == "23505":
+        return Conflict(f"{name} is taken", constraint=name)
+    if code == "23514" and name == "legal_move":
+        return IllegalMove(detail)
+    if code in REFUSED:
+        return BrokenRule(f"{name or code}: {detail}", constraint=name)
+    if code in DOWN or code.startswith("08") or isinstance(error, OSError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+        return DatabaseDown(code=code)
+    if getattr(error, "connection_invalidated", False):
+        return DatabaseDown(code=code)
+    return BrokenRule(f"{code}: {detail}")
+
+
+class Transaction:
+    """What a statement runs in. Rows come back as frozen dataclasses; sends become work rows before the commit."""
+
+    def __init__(self, connection: Connection, outbox: Outbox | None) -> None:
+        """Take an open connection and where work rows are written."""
+        self._connection = connection
+        self._outbox = outbox
+
+    def _execute(self, sql: LiteralString, values: dict[str, Any]) -> sa.CursorResult[Any]:
+        BaseDatabaseManager.statements += 1
+        return self._connection.execute(statement(sql), values)
+
+    def one(self, row: type[T], sql: LiteralString, /, **values: Any) -> T | None:
+        """The only row, or None; more than one is a bug."""
+        found = self._execute(sql, values).one_or_none()
+        return None if found is None else row(**found._mapping)
+
+    def all(self, row: type[T], sql: LiteralString, /, **values: Any) -> list[T]:
+        """Every row."""
+        return [row(**found._mapping) for found in self._execute(sql, values)]
+
+    def value(self, sql: LiteralString, /, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        return self._execute(sql, values).scalar()
+
+    def run(self, sql: LiteralString, /, **values: Any) -> int:
+        """How many rows the statement touched."""
+        return cast("int", self._execute(sql, values).rowcount)
+
+    def send(self, step: str, subject: object, *, after_s: int = 0) -> None:
+        """Ask for a step to run (in `after_s` seconds): its work row commits with everything else here."""
+        if self._outbox is None:
+            raise RuntimeError("this connection cannot send work")
+        self._outbox.add(step, str(subject), after_s=after_s)
+
+    def flush(self) -> list[Wake]:
+        """Write the work rows that were asked for; gives back whom to wake after the commit."""
+        return self._outbox.write(self) if self._outbox is not None else []
+
+
+class BaseDatabaseManager:
+    """One engine a process. A subclass adds statements, never mechanism."""
+
+    # SQL statements of this process, for the benchmark's round trips per payment.
+    statements = 0
+
+    def __init__(
+        self, engine: Engine, *, outbox: Callable[[], Outbox] | None = None, publish: Callable[[list[Wake]], None] | None = None
+    ) -> None:
+        """Take an engine, where work rows are written, and who is told after a commit."""
+        self.engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._outbox = outbox
+        self._publish = publish
+
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            connection = engine.connect()
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError):
+            # A connection that the server closed surfaces here in spite of the ping; the second one is fresh.
+            try:
+                connection = engine.connect()
+            except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
+                raise DatabaseDown from error
+        try:
+            yield connection
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
+            raise translate(error) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction: commits at the end, then wakes whoever was sent work; rolls back on any error."""
+        with self._connected(self.engine) as connection:
+            work = Transaction(connection, self._outbox() if self._outbox else None)
+            with connection.begin() as held:
+                yield work
+                wakes = work.flush()
+                try:
+                    held.commit()
+                except (sa.exc.DBAPIError, OSError) as error:
+                    # A deferred check speaks at commit and is an answer; a broken connection is none.
+                    if sqlstate(error) and not sqlstate(error).startswith(("08", "57P")):
+                        raise
+                    raise CommitUnknown from error
+        if wakes and self._publish:
+            self._publish(wakes)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Statements that each stand alone: reads, and single guarded writes; no BEGIN and COMMIT around them."""
+        with self._connected(self._autocommit) as connection:
+            yield Transaction(connection, None)
+
+    def rerun(self, work: Callable[[Transaction], R]) -> R:
+        """Run a transaction, again (at most five times) when it met another one; `work` must have no other effect."""
+        for turn in range(RERUNS):
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except Rerun:
+                time.sleep(random.uniform(0.005, 0.05) * (turn + 1))  # noqa: S311 - jitter
+        raise Busy("transactions keep colliding")
+
+
+def make_engine(url: str, *, application: str, pool: int = 2, creator: Callable[[], Any] | None = None) -> Engine:
+    """An engine over pg8000: from a URL, or over `creator` (the Cloud SQL connector) with the same pool."""
+    arguments: dict[str, Any] = {"creator": creator} if creator else {"connect_args": {"application_name": application, "startup_params": LIMITS}}
+    engine = sa.create_engine(
+        url or "postgresql+pg8000://",
+        poolclass=QueuePool,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=8,
+        pool_pre_ping=False,
+        pool_recycle=600,
+        pool_use_lifo=True,
+        **arguments,
+    )
+
+    @sa.event.listens_for(engine, "handle_error")
+    def _broken_pipe_is_a_disconnect(context: sa.engine.ExceptionContext) -> None:
+        if isinstance(context.original_exception, OSError):
+            context.is_disconnect = True
+
+    return engine

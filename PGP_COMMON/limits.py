@@ -1,0 +1,121 @@
+"""This is the limit: how much a caller may ask for, and how fast the bot may speak; in Redis, with PostgreSQL behind it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from PGP_COMMON import log
+from PGP_COMMON.database import BaseDatabaseManager
+from PGP_COMMON.errors import TooMany
+
+if TYPE_CHECKING:
+    import redis
+
+logger = log.get(__name__)
+# After Redis failed it is left alone this long; PostgreSQL counts meanwhile.
+REDIS_REST_S = 5
+# Counts one use in a window that begins with the first; gives back the uses and the window's milliseconds left.
+_COUNT = """
+local used = redis.call('INCR', KEYS[1])
+if used == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {used, redis.call('PTTL', KEYS[1])}
+"""
+# Takes the next free slot of each key (spacing in ms) and gives back how long to wait for the latest of them; a slot too far away is not taken.
+_SLOT = """
+local now = redis.call('TIME'); local at = now[1] * 1000 + math.floor(now[2] / 1000); local start = at
+for i, key in ipairs(KEYS) do
+  local free = tonumber(redis.call('GET', key) or '0') - tonumber(ARGV[2 * i]) * tonumber(ARGV[2 * i + 1])
+  if free > at then at = free end
+end
+if at - start > tonumber(ARGV[1]) then return start - at end
+for i, key in ipairs(KEYS) do
+  local spacing = tonumber(ARGV[2 * i]); local used = tonumber(redis.call('GET', key) or '0')
+  if used < at then used = at end
+  redis.call('SET', key, used + spacing, 'PX', math.ceil(used + spacing - start + spacing * tonumber(ARGV[2 * i + 1]) + 1000))
+end
+return at - start
+"""
+
+
+class Counters:
+    """Fixed windows shared by all instances."""
+
+    def __init__(self, db: BaseDatabaseManager, redis_url: str) -> None:
+        """Take the database that stands in, and Redis' address (empty: none)."""
+        self._db = db
+        self._url = redis_url
+        self._redis: redis.Redis | None = None
+        self._rest_until = 0.0
+
+    def connection(self) -> redis.Redis | None:
+        """Redis, or None while it rests or there is none."""
+        if not self._url or time.monotonic() < self._rest_until:
+            return None
+        if self._redis is None:
+            import redis  # noqa: PLC0415 - only where limits are used
+
+            self._redis = redis.Redis.from_url(self._url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        return self._redis
+
+    def ask(self, script: str, keys: list[str], arguments: list[int]) -> Any:
+        """Run a script in Redis; None when Redis does not answer."""
+        import redis  # noqa: PLC0415 - only where limits are used
+
+        connection = self.connection()
+        if connection is None:
+            return None
+        try:
+            return connection.eval(script, len(keys), *keys, *[str(a) for a in arguments])
+        except redis.RedisError:
+            self._rest_until = time.monotonic() + REDIS_REST_S
+            logger.warning("Redis does not answer; PostgreSQL counts")
+            return None
+
+    def use(self, bucket: str, *, limit: int, window_s: int) -> None:
+        """Count one use of a bucket; raises TooMany (with the seconds to wait) above the limit."""
+        found = self.ask(_COUNT, [f"limit:{bucket}"], [window_s * 1000])
+        if found is not None:
+            used, left_ms = cast("list[int]", found)
+        else:
+            used, left_ms = self._use_in_database(bucket, window_s), window_s * 1000
+        if used > limit:
+            raise TooMany(retry_after_s=max(1, -(-left_ms // 1000)))
+
+    def _use_in_database(self, bucket: str, window_s: int) -> int:
+        with self._db.reading() as tx:
+            return int(
+                tx.value(
+                    """
+                    INSERT INTO transaction_limits AS t (bucket, window_start, used)
+                    VALUES (:bucket, to_timestamp(floor(extract(epoch FROM pgp_now()) / :window) * :window), 1)
+                    ON CONFLICT (bucket, window_start) DO UPDATE SET used = t.used + 1
+                    RETURNING used
+                    """,
+                    bucket=bucket,
+                    window=window_s,
+                )
+            )
+
+
+class Pacer:
+    """Keeps the bot under Telegram's limits over all instances: so many a second overall, to one person, to one group."""
+
+    def __init__(self, counters: Counters, *, per_second: int, per_chat_per_second: int, per_group_per_minute: int) -> None:
+        """Take the rates (contracts.md 3.1); each is a setting, so that a benchmark can raise it."""
+        self._counters = counters
+        self._overall_ms = max(1, 1000 // per_second)
+        self._chat_ms = max(1, 1000 // per_chat_per_second)
+        self._group_ms = max(1, 60_000 // per_group_per_minute)
+
+    def wait_ms(self, chat_id: int, *, longest_ms: int = 2000) -> int:
+        """Take the next slot for a chat: how long to wait for it (ms); negative (nothing taken) when it is further away than `longest_ms`.
+
+        Groups may use up to a minute's messages at once, people three.
+        """
+        spacing, burst = (self._group_ms, 10) if chat_id < 0 else (self._chat_ms, 2)
+        found = self._counters.ask(_SLOT, ["pace:all", f"pace:{chat_id}"], [longest_ms, self._overall_ms, 5, spacing, burst])
+        if found is not None:
+            return int(found)
+        # Without Redis: one message a second and instance is far under every limit that counts.
+        return min(1000, longest_ms)

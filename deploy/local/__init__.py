@@ -1,0 +1,1 @@
+"""The whole fleet on one machine: its database, cache, chain, simulators and services, started and stopped by `pgp`."""

@@ -1,0 +1,1 @@
+"""Alembic revisions in plain SQL, each with its downgrade."""

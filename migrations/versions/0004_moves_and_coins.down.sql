@@ -1,0 +1,18 @@
+DROP TRIGGER guard_move ON orders;
+DROP TRIGGER guard_birth ON orders;
+DROP TRIGGER guard_move ON processed_payments;
+DROP TRIGGER guard_birth ON processed_payments;
+DROP TRIGGER guard_move ON invite;
+DROP TRIGGER guard_birth ON invite;
+DROP TRIGGER guard_move ON payout_accumulation;
+DROP TRIGGER guard_birth ON payout_accumulation;
+DROP TRIGGER guard_move ON batch_conversions;
+DROP TRIGGER guard_birth ON batch_conversions;
+DROP TRIGGER guard_move ON split_payout_que;
+DROP TRIGGER guard_birth ON split_payout_que;
+DROP TRIGGER guard_move ON swap;
+DROP TRIGGER guard_birth ON swap;
+DROP TRIGGER guard_move ON transfer;
+DROP TRIGGER guard_birth ON transfer;
+DELETE FROM legal_move;
+DELETE FROM currency_to_network;
