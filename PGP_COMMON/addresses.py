@@ -13,7 +13,8 @@ from eth_hash.auto import keccak
 # The longest address of any family here has 90 characters (BIP 173).
 LONGEST: Final = 90
 
-# ChangeNOW's network names (contracts: 2.7). A network that is missing here cannot be paid out to.
+# ChangeNOW's network names (contracts: 2.7). A network that is missing here cannot be paid out to: among them those where an
+# address alone may not name the receiver (XRP, Stellar and TON ask for a tag or memo).
 FAMILIES: Final[Mapping[str, str]] = {
     "eth": "evm",
     "bsc": "evm",
@@ -27,7 +28,6 @@ FAMILIES: Final[Mapping[str, str]] = {
     "doge": "doge",
     "trx": "trx",
     "sol": "sol",
-    "xrp": "xrp",
 }
 
 # Version bytes of base58check addresses: pay to key hash, pay to script hash. Litecoin's old script form (5) is left out:
@@ -37,10 +37,8 @@ VERSIONS: Final[Mapping[str, frozenset[int]]] = {
     "ltc": frozenset({0x30, 0x32}),
     "doge": frozenset({0x1E, 0x16}),
     "trx": frozenset({0x41}),
-    "xrp": frozenset({0x00}),
 }
 SEGWIT_PREFIX: Final[Mapping[str, str]] = {"btc": "bc", "ltc": "ltc"}
-ALPHABETS: Final[Mapping[str, bytes]] = {"xrp": base58.XRP_ALPHABET}
 HASH_BYTES: Final = 20
 # Bytes of a witness program by its version: key hash or script hash, and taproot. Coins sent to later versions can be taken by anybody.
 WITNESS_BYTES: Final[Mapping[int, frozenset[int]]] = {0: frozenset({20, 32}), 1: frozenset({32})}
@@ -53,6 +51,7 @@ EVM: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 EVM_RESERVED: Final = 2**16
 # Where people burn coins, and what stands for the native coin in exchanges' own lists.
 EVM_NOBODY: Final = frozenset({int("dead".zfill(40), 16), int("e" * 40, 16)})
+NOBODY: Final = "nobody holds the key of this address"
 
 
 def problem(family: str, address: str) -> str | None:
@@ -93,7 +92,7 @@ def _evm(_family: str, address: str) -> str | None:
         return "an address here is 0x and 40 hexadecimal characters"
     number = int(address, 16)
     if number < EVM_RESERVED or number in EVM_NOBODY:
-        return "nobody holds the key of this address"
+        return NOBODY
     digits = address[2:]
     if digits not in (digits.lower(), digits.upper()) and checksummed(address) != address:
         return "the checksum is wrong: a character was changed"
@@ -102,12 +101,12 @@ def _evm(_family: str, address: str) -> str | None:
 
 def _base58check(family: str, address: str) -> str | None:
     try:
-        payload = base58.b58decode_check(address, alphabet=ALPHABETS.get(family, base58.BITCOIN_ALPHABET))
+        payload = base58.b58decode_check(address)
     except ValueError:
         return "the checksum is wrong: a character was changed, or it is an address of another network"
     if len(payload) != HASH_BYTES + 1 or payload[0] not in VERSIONS[family]:
         return "this is an address of another network"
-    return None
+    return None if any(payload[1:]) else NOBODY
 
 
 def _segwit(prefix: str, address: str) -> str | None:
@@ -139,7 +138,7 @@ def _solana(_family: str, address: str) -> str | None:
         return "a character does not belong into this address"
     if len(key) != SOL_BYTES:
         return "this is not a Solana address"
-    return None if any(key) else "nobody holds the key of this address"
+    return None if any(key) else NOBODY
 
 
 CHECKS: Final[Mapping[str, Callable[[str, str], str | None]]] = {
@@ -148,6 +147,5 @@ CHECKS: Final[Mapping[str, Callable[[str, str], str | None]]] = {
     "ltc": _bitcoin_like,
     "doge": _base58check,
     "trx": _base58check,
-    "xrp": _base58check,
     "sol": _solana,
 }

@@ -61,9 +61,7 @@ class BaseCloudTasksClient:
         from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport  # noqa: PLC0415
 
         # An emulator that was killed comes back within seconds; the default back-off would sleep for minutes.
-        channel = grpc.insecure_channel(
-            self._endpoint, options=(("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100))
-        )
+        channel = grpc.insecure_channel(self._endpoint, options=(("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100)))
         return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
     def _task(self, wake: Wake) -> tuple[str, dict[str, Any]]:
@@ -103,9 +101,7 @@ class BaseCloudTasksClient:
             except exceptions.AlreadyExists:
                 pass
             except exceptions.GoogleAPIError as error:
-                logger.warning(
-                    "the queue did not take a wake-up; the sweep will", step=wake.step, subject=wake.subject, error=type(error).__name__
-                )
+                logger.warning("the queue did not take a wake-up; the sweep will", step=wake.step, subject=wake.subject, error=type(error).__name__)
             failpoint(f"publish.{wake.step}.after")
 
     def wake_batch(self, wakes: list[Wake]) -> None:

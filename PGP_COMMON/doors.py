@@ -102,9 +102,7 @@ def _prove_schedule(runtime: Runtime, route: Route) -> None:
         return
     name = route.schedule.name if route.schedule else ""
     given = request.headers.get(SCHEDULE_TIME, "")
-    runtime.keys[Edge.GENERAL].check(
-        request.headers.get(HEADER), audience=runtime.service.name, subject=f"{name}/{given}", body=request.get_data(cache=True)
-    )
+    runtime.keys[Edge.GENERAL].check(request.headers.get(HEADER), audience=runtime.service.name, subject=f"{name}/{given}", body=request.get_data(cache=True))
     schedule_time()
 
 

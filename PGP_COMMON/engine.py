@@ -264,8 +264,8 @@ class Engine:
     def _record(self, claim: Claim, owner: str, step: Step, commit: Commit) -> Outcome | None:
         """The phase's writes and the row's new state, in one transaction; None when somebody else has taken over."""
 
-        class TakenOver(Exception):  # noqa: N818 - leaves the transaction, never this function
-            pass
+        class TakenOver(Exception):
+            """Leaves the transaction, never this function."""
 
         wakes: list[Wake] = []
 
@@ -278,9 +278,7 @@ class Engine:
             if isinstance(outcome, Later):
                 wakes.append(found)
             if isinstance(outcome, Dead):
-                bury(
-                    tx, source=step.name, subject=found.subject, reason=outcome.reason, detail=dict(outcome.detail or {}), work_id=claim.id
-                )
+                bury(tx, source=step.name, subject=found.subject, reason=outcome.reason, detail=dict(outcome.detail or {}), work_id=claim.id)
             return outcome
 
         try:
@@ -383,9 +381,7 @@ def pause_vendor(tx: Transaction, *, vendor: str, reason: str) -> None:
     )
 
 
-def bury(
-    tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None
-) -> None:
+def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> None:
     """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source."""
     tx.run(
         """

@@ -107,6 +107,7 @@ WEBAPI = Service(
         _public("/api/auth/logout", "POST", because="the refresh token in the body is the proof"),
         _public("/api/auth/verify-email", "POST", because="the mailed token in the body is the proof"),
         _owner("/api/account", "GET", "PATCH"),
+        _owner("/api/account/telegram-link", "POST"),
         _owner("/api/channels", "GET", "POST"),
         _owner("/api/channels/<int:channel_id>", "GET", "PATCH", "DELETE"),
         _owner("/api/channels/<int:channel_id>/links", "GET"),
@@ -123,6 +124,7 @@ WEBAPI = Service(
     settings=(*BASE, "JWT_SECRET_KEY", "JWT_PUBLIC_KEY", "CORS_ORIGIN", "BASE_URL", "TELEGRAM_API_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_BOT_USERNAME",
               "ADDRESS_COOLDOWN_S", "PGP_NOTIFICATIONS_URL", "HOST_WALLET_ETH_ADDRESS", "API_PER_MINUTE", "LOGINS_PER_MINUTE"),
     size=Size(memory_mib=1024, max_instances=6),
+    imports=("telegram",),
 )  # fmt: skip
 
 NP_IPN = Service(

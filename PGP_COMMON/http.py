@@ -256,9 +256,7 @@ class Http:
         _raise_for_trouble(answer, changes=method != "GET")
         return answer
 
-    def _request(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: Any, headers: Mapping[str, str] | None
-    ) -> httpx.Request:
+    def _request(self, method: str, path: str, params: Mapping[str, str] | None, body: Any, headers: Mapping[str, str] | None) -> httpx.Request:
         sent = dict(headers or {})
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -269,8 +267,10 @@ class Http:
         """Send and read at most so many bytes for at most so long: a time-out of the library bounds one read only."""
         response = self._client.send(request, stream=True)
         try:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise AnswerLost("an answer in an encoding that was not asked for", vendor=self.vendor, status=response.status_code)
             body = bytearray()
-            for chunk in response.iter_raw():
+            for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > max_bytes:
                     raise AnswerLost("an answer too long to read", vendor=self.vendor, status=response.status_code)

@@ -57,9 +57,7 @@ class Runtime:
         return self.keys[step.edge].sign(service.name, f"{step_name}/{subject}", message(step_name, subject))
 
     def _outbox(self) -> Outbox:
-        return Outbox(
-            sender=self.service.name, may_send=frozenset(self.service.sends), sign=self.sign, grace_s=self.config.integer("WAKE_GRACE_S")
-        )
+        return Outbox(sender=self.service.name, may_send=frozenset(self.service.sends), sign=self.sign, grace_s=self.config.integer("WAKE_GRACE_S"))
 
 
 def connect(config: BaseConfigManager, *, outbox: Any = None, publish: Any = None) -> BaseDatabaseManager:
@@ -67,9 +65,7 @@ def connect(config: BaseConfigManager, *, outbox: Any = None, publish: Any = Non
     size = config.service.size.pool
     url = config.secret("DATABASE_URL")
     creator = None if url else _cloud_sql(config)
-    return BaseDatabaseManager(
-        make_engine(url, application=config.service.name, pool=size, creator=creator), outbox=outbox, publish=publish
-    )
+    return BaseDatabaseManager(make_engine(url, application=config.service.name, pool=size, creator=creator), outbox=outbox, publish=publish)
 
 
 def _cloud_sql(config: BaseConfigManager) -> Any:

@@ -124,9 +124,7 @@ _DECLARED = (
     _s("NOWPAYMENTS_URL", Kind.URL, "NOWPayments' API", "https://api.nowpayments.io/v1"),
     _secret("NOWPAYMENTS_API_KEY", Kind.TEXT, "NOWPayments' API key"),
     _secret("NOWPAYMENTS_IPN_SECRET", Kind.TEXT, "NOWPayments' IPN secret; two during rotation, comma between"),
-    _secret(
-        "NOWPAYMENTS_EMAIL", Kind.TEXT, "NOWPayments' account, for the payment list; empty: only known payments are asked for again", ""
-    ),
+    _secret("NOWPAYMENTS_EMAIL", Kind.TEXT, "NOWPayments' account, for the payment list; empty: only known payments are asked for again", ""),
     _secret("NOWPAYMENTS_PASSWORD", Kind.TEXT, "that account's password", ""),
     _s("ALLOWED_IPS", Kind.TEXT, "source ranges (CIDR, comma between) that may send notices; empty: all, the signature decides", ""),
     _s("TP_FLAT_FEE", Kind.DECIMAL, "the platform's fee in percent, written to each order when it is made", "3"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,7 +18,7 @@ class Machine(Generic[S]):
     name: str
     states: type[S]
     start: S
-    moves: Mapping[S, Set[S]]
+    moves: Mapping[S, AbstractSet[S]]
 
     def __post_init__(self) -> None:
         """Refuse a state without a row, and one that cannot be reached from the start."""

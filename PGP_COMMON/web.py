@@ -79,9 +79,7 @@ def _add_routes(app: Flask, service: Service, process: Runtime) -> None:
 
 def _check_routes(app: Flask, service: Service) -> None:
     """Refuse a route that the manifest does not declare, and a declared one that nobody serves: deny by default."""
-    served = {
-        (rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or () if method not in {"HEAD", "OPTIONS"}
-    }
+    served = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or () if method not in {"HEAD", "OPTIONS"}}
     declared = {(route.path, method) for route in service.routes for method in route.methods} | {(path, "GET") for path in health.PATHS}
     if served != declared:
         raise RuntimeError(f"{service.name}: routes and manifest differ: {sorted(served ^ declared)}")
@@ -145,9 +143,7 @@ def _answer_error(error: Exception) -> Response:
         return problem(503, error.reason, TITLES[503], retry_after_s=error.retry_after_s)
     if isinstance(error, Unauthenticated | Forbidden) or (door is Door.PUBLIC and isinstance(error, GiveUp)):
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
-        return problem(
-            status, error.reason, str(error), retry_after_s=getattr(error, "retry_after_s", None), fields=error.data.get("fields")
-        )
+        return problem(status, error.reason, str(error), retry_after_s=getattr(error, "retry_after_s", None), fields=error.data.get("fields"))
     if isinstance(error, TryAgain | Lost) and door is Door.PUBLIC:
         return problem(503, error.reason, TITLES[503], retry_after_s=getattr(error, "retry_after_s", None) or 5)
     if isinstance(error, PgpError) and door is not Door.PUBLIC:

@@ -330,7 +330,5 @@ def refused(answer: Answer) -> Refused | VendorDown:
     if code not in OUT_OF_RANGE:
         return refusal(answer, code=code)
     payload = problem.get("payload")
-    limits = (
-        Fields(VENDOR, payload["range"]) if isinstance(payload, dict) and isinstance(payload.get("range"), dict) else Fields(VENDOR, {})
-    )
+    limits = Fields(VENDOR, payload["range"]) if isinstance(payload, dict) and isinstance(payload.get("range"), dict) else Fields(VENDOR, {})
     return refusal(answer, code=code, minimum=limits.number_or_none("minAmount"), maximum=limits.number_or_none("maxAmount"))

@@ -140,9 +140,7 @@ class NowPayments:
         self._token: tuple[str, float] | None = None
         self._token_lock = threading.Lock()
 
-    @effect(
-        OnLost.REPEAT, reason="no idempotency there: each invoice row keeps its own price, a second one that is paid is an over-payment"
-    )
+    @effect(OnLost.REPEAT, reason="no idempotency there: each invoice row keeps its own price, a second one that is paid is an over-payment")
     def create_invoice(
         self,
         *,

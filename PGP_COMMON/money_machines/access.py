@@ -25,7 +25,7 @@ INVITE_LIFE = Machine(
     {
         Invite.PLANNED: {Invite.LINKED, Invite.BLOCKED, Invite.EXPIRED},
         Invite.LINKED: {Invite.SENT, Invite.BLOCKED, Invite.EXPIRED},
-        Invite.SENT: {Invite.JOINED, Invite.EXPIRED, Invite.BLOCKED},
+        Invite.SENT: {Invite.JOINED, Invite.EXPIRED},
         Invite.JOINED: set(),
         Invite.EXPIRED: {Invite.JOINED},
         Invite.BLOCKED: {Invite.LINKED, Invite.SENT, Invite.JOINED, Invite.EXPIRED},

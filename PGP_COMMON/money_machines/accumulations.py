@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.errors import BrokenRule
+from PGP_COMMON.money_machines.rows import Row
 from PGP_COMMON.states import Machine
 
 
@@ -33,3 +38,159 @@ ACCUMULATION_LIFE = Machine(
         Accumulation.REVERSED: set(),
     },
 )
+
+
+@dataclass(frozen=True)
+class AccumulationRow(Row):
+    """What one payment earned, in base units of `asset`; `converted_units` once it is something else."""
+
+    id: int
+    payment_id: int
+    owner_id: int
+    asset: str
+    units: int
+    converted_units: int | None
+
+
+# --- conversion
+
+
+def has_pending(tx: Transaction) -> bool:
+    """Whether anything waits to be converted."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM payout_accumulation WHERE state = 'pending')"))
+
+
+def pending_assets(tx: Transaction) -> list[str]:
+    """The assets in which anything waits to be converted."""
+    return list(tx.value("SELECT coalesce(array_agg(DISTINCT asset ORDER BY asset), '{}') FROM payout_accumulation WHERE state = 'pending'"))
+
+
+def collect_pending(tx: Transaction, asset: str, *, limit: int) -> list[AccumulationRow]:
+    """Lock what waits to be converted and has arrived in the wallet, oldest first; rows that somebody else holds are left to him."""
+    return tx.all(
+        AccumulationRow,
+        """
+        SELECT a.id, a.payment_id, a.owner_id, a.asset, a.units, a.converted_units
+          FROM payout_accumulation a
+         WHERE a.state = 'pending' AND a.asset = :asset
+           AND EXISTS (SELECT 1 FROM arrival r WHERE r.payment_id = a.payment_id AND r.cause = 'payment' AND r.asset = a.asset)
+         ORDER BY a.id LIMIT :limit
+           FOR UPDATE OF a SKIP LOCKED
+        """,
+        asset=asset,
+        limit=limit,
+    )
+
+
+def begin_conversion(tx: Transaction, rows: Sequence[AccumulationRow], *, conversion_id: int) -> None:
+    """Move pending → converting, all of the locked rows or none."""
+    moved = tx.run(
+        """
+        UPDATE payout_accumulation SET state = 'converting', conversion_id = :conversion_id
+         WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'pending'
+        """,
+        conversion_id=conversion_id,
+        ids=[row.id for row in rows],
+    )
+    _all_of(moved, rows, "pending")
+
+
+def convert_as_is(tx: Transaction, rows: Sequence[AccumulationRow]) -> None:
+    """Move pending → converting → converted in the same units: what is USDT already needs no exchange."""
+    ids = [row.id for row in rows]
+    moved = tx.run(
+        """
+        UPDATE payout_accumulation SET state = 'converting', converted_asset = asset, converted_units = units
+         WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'pending'
+        """,
+        ids=ids,
+    )
+    _all_of(moved, rows, "pending")
+    tx.run("UPDATE payout_accumulation SET state = 'converted' WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'converting'", ids=ids)
+
+
+def lock_of_conversion(tx: Transaction, conversion_id: int) -> list[AccumulationRow]:
+    """Lock what a conversion carries, in the order of the payments, which breaks ties when its result is shared out."""
+    tx.value("SELECT count(*) FROM (SELECT id FROM payout_accumulation WHERE conversion_id = :id ORDER BY id FOR UPDATE) locked", id=conversion_id)
+    return tx.all(
+        AccumulationRow,
+        """
+        SELECT id, payment_id, owner_id, asset, units, converted_units FROM payout_accumulation
+         WHERE conversion_id = :id AND state = 'converting' ORDER BY payment_id, id
+        """,
+        id=conversion_id,
+    )
+
+
+def finish_conversion(tx: Transaction, conversion_id: int, *, asset: str, units: Mapping[int, int]) -> None:
+    """Move converting → converted; `units` says what each accumulation (by id) has become, in base units of `asset`."""
+    moved = tx.run(
+        """
+        UPDATE payout_accumulation a SET state = 'converted', converted_asset = :asset, converted_units = u.units
+          FROM unnest(CAST(:ids AS bigint[]), CAST(:units AS numeric[])) AS u (id, units)
+         WHERE a.id = u.id AND a.conversion_id = :conversion_id AND a.state = 'converting'
+        """,
+        conversion_id=conversion_id,
+        asset=asset,
+        ids=list(units),
+        units=[str(value) for value in units.values()],
+    )
+    _all_of(moved, units, "converting")
+
+
+def undo_conversion(tx: Transaction, conversion_id: int) -> int:
+    """Move converting → pending: the conversion came to nothing; gives back how many rows."""
+    return tx.run(
+        "UPDATE payout_accumulation SET state = 'pending', conversion_id = NULL WHERE conversion_id = :id AND state = 'converting'",
+        id=conversion_id,
+    )
+
+
+# --- payout
+
+
+def collect_converted(tx: Transaction, owner_id: int, *, asset: str, limit: int) -> list[AccumulationRow]:
+    """Lock an owner's converted money, oldest first; the owner's row is locked before."""
+    return tx.all(
+        AccumulationRow,
+        """
+        SELECT id, payment_id, owner_id, asset, units, converted_units FROM payout_accumulation
+         WHERE state = 'converted' AND owner_id = :owner_id AND converted_asset = :asset
+         ORDER BY id LIMIT :limit
+           FOR UPDATE SKIP LOCKED
+        """,
+        owner_id=owner_id,
+        asset=asset,
+        limit=limit,
+    )
+
+
+def attach(tx: Transaction, rows: Sequence[AccumulationRow], *, payout_id: int) -> None:
+    """Move converted → attached, all of the locked rows or none."""
+    moved = tx.run(
+        "UPDATE payout_accumulation SET state = 'attached', payout_id = :payout_id WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'converted'",
+        payout_id=payout_id,
+        ids=[row.id for row in rows],
+    )
+    _all_of(moved, rows, "converted")
+
+
+def lock_of_payout(tx: Transaction, payout_id: int) -> int:
+    """Lock what a payout carries, before the payout itself; gives back how many rows."""
+    return int(tx.value("SELECT count(*) FROM (SELECT id FROM payout_accumulation WHERE payout_id = :id ORDER BY id FOR UPDATE) locked", id=payout_id))
+
+
+def release(tx: Transaction, payout_id: int) -> int:
+    """Move attached → converted: the payout came to nothing; gives back how many rows."""
+    return tx.run("UPDATE payout_accumulation SET state = 'converted', payout_id = NULL WHERE payout_id = :id AND state = 'attached'", id=payout_id)
+
+
+def pay(tx: Transaction, payout_id: int) -> int:
+    """Move attached → paid: the owner has it; gives back how many rows."""
+    return tx.run("UPDATE payout_accumulation SET state = 'paid' WHERE payout_id = :id AND state = 'attached'", id=payout_id)
+
+
+def _all_of(moved: int, rows: Sequence[AccumulationRow] | Mapping[int, int], state: str) -> None:
+    """Refuse to go on when rows that were locked are not what they were: part of the money would be left behind."""
+    if moved != len(rows):
+        raise BrokenRule(f"{moved} of {len(rows)} accumulations were {state}")

@@ -25,7 +25,7 @@ ORDER_LIFE = Machine(
     {
         Order.CREATED: {Order.INVOICED, Order.CANCELLED, Order.EXPIRED},
         Order.INVOICED: {Order.PART_PAID, Order.PAID, Order.EXPIRED, Order.CANCELLED},
-        Order.PART_PAID: {Order.PAID, Order.EXPIRED, Order.CANCELLED},
+        Order.PART_PAID: {Order.PAID, Order.EXPIRED},
         Order.PAID: set(),
         Order.EXPIRED: {Order.PART_PAID, Order.PAID},
         Order.CANCELLED: {Order.PART_PAID, Order.PAID},

@@ -56,6 +56,10 @@ class Book:
         """Whether somebody keeps this fleet running."""
         return self.supervisor is not None and self.supervisor.runs
 
+    def running(self) -> frozenset[str]:
+        """The names of the programs whose process lives."""
+        return frozenset(entry.name for entry in self.entries if entry.identity is not None and entry.identity.runs)
+
     def of_kind(self, kind: str) -> tuple[Entry, ...]:
         """The programs of one kind, in the order of their start."""
         return tuple(entry for entry in self.entries if entry.kind == kind)

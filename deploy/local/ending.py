@@ -28,3 +28,11 @@ def end_all(state: StateDir, book: Book) -> None:
     for process in strays:
         processes.send(process, signal.SIGTERM)
     processes.finish(processes.wait_gone(strays, 5.0))
+
+
+def clear_leftovers(state: StateDir, book: Book) -> None:
+    """End what programs left that died while nobody watched: their workers may still hold their ports."""
+    running = book.running()
+    for entry in book.entries:
+        if entry.pid and entry.name not in running:
+            processes.finish(processes.left_by(entry.pid, state.mark()))

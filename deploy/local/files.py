@@ -54,6 +54,11 @@ class StateDir:
         """Plain settings that a person wants otherwise than the runner sets them."""
         return self.root / "settings.env"
 
+    @property
+    def environment(self) -> Path:
+        """What the running fleet is given, for a shell and for the verbs of `pgp`."""
+        return self.root / "fleet.env"
+
     def mark(self) -> str:
         """The name under which this fleet's processes know each other: made once."""
         file = self.root / "mark"

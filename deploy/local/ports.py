@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+from collections.abc import Container
 from pathlib import Path
 
 from deploy.local import files
@@ -28,15 +29,16 @@ def is_free(port: int) -> bool:
 class Ports:
     """The ports of one fleet by program name, kept in a file."""
 
-    def __init__(self, file: Path) -> None:
-        """Read what was picked before, if anything legible was."""
+    def __init__(self, file: Path, *, held: Container[str] = ()) -> None:
+        """Read what was picked before, if anything legible was. `held` names the programs that run and listen on their port themselves."""
         self.file = file
+        self.held = held
         self.taken: dict[str, int] = files.read_json(file) or {}
 
-    def pick(self, name: str, *, keep: bool = False) -> int:
-        """The port of a program: its last one when that is free (or `keep` says that the program itself listens on it), else a new one."""
+    def pick(self, name: str) -> int:
+        """The port of a program: its last one when that is free or its own, else a new one."""
         known = self.taken.get(name)
-        if known is not None and (keep or is_free(known)):
+        if known is not None and (name in self.held or is_free(known)):
             return known
         self.taken[name] = self._another()
         files.write_atomically(self.file, json.dumps(self.taken, indent=1, sort_keys=True))

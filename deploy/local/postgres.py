@@ -88,7 +88,9 @@ class Postgres:
     @property
     def port(self) -> int:
         """The port it listens on, or will."""
-        return self._ports.pick("postgres", keep=self.identity() is not None)
+        if self.identity() is not None:
+            return int(self._pid_lines()[3])
+        return self._ports.pick("postgres")
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy address of a database on this server, password included."""
@@ -115,8 +117,8 @@ class Postgres:
             self._child.wait(5)
             self._child = None
 
-    def program(self) -> Program:
-        """How the server is started: for `start`, and for a supervisor that keeps it running."""
+    def program(self, databases: Sequence[str] = ()) -> Program:
+        """How the server is started, for `start` and for a supervisor; with `databases` it is ready when they exist as well."""
         settings = {**SETTINGS, **(FAST if self.fast else {}), "port": str(self.port)}
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return Program(
@@ -126,7 +128,7 @@ class Postgres:
             env=ENVIRONMENT,
             url=f"postgresql://{ports.HOST}:{self.port}",
             prepare=self.prepare,
-            is_ready=self.is_ready,
+            is_ready=lambda: self.is_ready() and self.ensure_databases(databases),
             stop_signal=signal.SIGINT,
             grace_s=30.0,
         )
@@ -218,6 +220,13 @@ class Postgres:
         source = f' TEMPLATE "{checked(template)}" STRATEGY = FILE_COPY' if template else ""
         self.run(f'CREATE DATABASE "{checked(name)}"{source}')
         return self.url(name)
+
+    def ensure_databases(self, names: Sequence[str]) -> bool:
+        """Make the databases that are not there."""
+        for name in names:
+            if not self.has_database(name):
+                self.create_database(name)
+        return True
 
     def drop_database(self, name: str) -> None:
         """Remove a database and end whatever is connected to it; harmless when it is not there."""

@@ -44,9 +44,7 @@ class Job:
 
 def jobs() -> dict[str, Job]:
     """Every schedule of the manifest by name."""
-    return {
-        route.schedule.name: Job(route.schedule, service, route.path) for service in FLEET for route in service.routes if route.schedule is not None
-    }
+    return {route.schedule.name: Job(route.schedule, service, route.path) for service in FLEET for route in service.routes if route.schedule is not None}
 
 
 # What the scheduler may know: the addresses of the services that have a schedule, and the key that signs its calls.
@@ -54,6 +52,7 @@ IDENTITY = Service(
     name="pgp-scheduler",
     app="deploy.local.scheduler",
     purpose="Knocks at the schedule doors.",
+    routes=(),
     settings=("SECRETS_FILE", "SECRETS_TTL_S", "WEBHOOK_SIGNING_KEY", *sorted({job.service.url_setting for job in jobs().values()})),
 )
 

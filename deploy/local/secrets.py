@@ -68,9 +68,7 @@ def wanted(setting: Setting) -> bool:
 
 def generate() -> dict[str, str]:
     """A new value for every secret of the catalogue."""
-    return {
-        setting.name: BY_NAME.get(setting.name, BY_KIND.get(setting.kind, BY_KIND[Kind.TEXT]))() for setting in CATALOGUE.values() if wanted(setting)
-    }
+    return {setting.name: BY_NAME.get(setting.name, BY_KIND.get(setting.kind, BY_KIND[Kind.TEXT]))() for setting in CATALOGUE.values() if wanted(setting)}
 
 
 def public_halves(values: dict[str, str]) -> dict[str, str]:

@@ -65,9 +65,7 @@ class Keeper:
         self.program = program
         self.state = state
         self.log = state.logs / f"{program.name}.log"
-        self.entry = Entry(
-            program.name, program.kind, program.url, stop_signal=program.stop_signal, grace_s=program.grace_s, card=card_of(program)
-        )
+        self.entry = Entry(program.name, program.kind, program.url, stop_signal=program.stop_signal, grace_s=program.grace_s, card=card_of(program))
         self.child: subprocess.Popen[bytes] | None = None
         self.since = self.next_start = self.next_tend = 0.0
         self.deaths = 0
@@ -268,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not ours:
             return 3
         options = dict(option.split("=", 1) for option in given.option)
+        ending.clear_leftovers(state, book.read(state.fleet))
         try:
             plan = planner(given.plan)(state, options)
         except Exception as error:

@@ -42,8 +42,6 @@ def drop(argv: Sequence[str], who: pwd.struct_passwd, *, paths: Iterable[Path]) 
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise RuntimeError(
-            "PostgreSQL does not run as root, and `setpriv` is not there to change the user: start the fleet as another user"
-        )
+        raise RuntimeError("PostgreSQL does not run as root, and `setpriv` is not there to change the user: start the fleet as another user")
     walk = [] if all(is_reachable(path) for path in paths) else ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return [setpriv, f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups", *walk, "--", *argv]

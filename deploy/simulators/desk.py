@@ -24,7 +24,8 @@ what `operation_of(request)` says ("sendMessage"), or a webhook's name. An opera
 | delay       | done after a while                                                 | seconds (1)                                       |
 | reorder     | refused: requests have no order of their own                       | -                                                 |
 
-The body of a `status` answer is `refuse(status, value)`, so that each vendor complains in its own words; `{"status": 200, "body": "<p>"}`
+The body of a `status` answer is `refuse(status, value)` (with "operation" added to the value; it may also be a whole Response), so that
+each vendor complains in its own words; `{"status": 200, "body": "<p>"}`
 sends that text instead. For a webhook the sender asks `desk.take("ipn")` itself and does what the fault's mode says.
 
 Without a server around it (a WSGI client in a test) a lost answer is a ConnectionResetError out of the application.
@@ -93,7 +94,7 @@ class BadFaultError(ValueError):
 
 def plain_refusal(status: int, detail: Mapping[str, Any]) -> object:
     """Complain in no vendor's words."""
-    return {"error": HTTPStatus(status).phrase, **{key: detail[key] for key in detail if key != "status"}}
+    return {"error": HTTPStatus(status).phrase, **{key: detail[key] for key in detail if key not in {"status", "operation"}}}
 
 
 class Desk:
@@ -224,11 +225,12 @@ class Desk:
         return self._inner
 
     def _refusal(self, fault: Fault) -> Response:
-        detail = fault.detail()
+        detail = {"operation": fault.operation, **fault.detail()}
         status = int(detail["status"])
         if "body" in detail:
             return Response(str(detail["body"]), status, content_type=str(detail.get("content_type", "text/html; charset=utf-8")))
-        return Response(json.dumps(self._refuse(status, detail)), status, content_type="application/json")
+        said = self._refuse(status, detail)
+        return said if isinstance(said, Response) else Response(json.dumps(said), status, content_type="application/json")
 
     def _operation(self, environ: WSGIEnvironment) -> str | None:
         if self._operation_of is not None:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any
 
 from flask.json.provider import JSONProvider
@@ -55,7 +56,7 @@ def _layout(digits: str, exponent: int) -> str:
 def string(value: str) -> str:
     """Write a string as JSON.stringify does: everything raw but quotes, backslashes, control signs and lone surrogates."""
     paired = value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass") if _SURROGATE.search(value) else value
-    return _SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", json.dumps(paired, ensure_ascii=False))
+    return _SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", encode_basestring(paired))
 
 
 def stringify(value: Any) -> str:

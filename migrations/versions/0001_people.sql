@@ -53,7 +53,7 @@ CREATE INDEX refresh_token_family ON refresh_token (family);
 CREATE TABLE one_time_token (
     token_hash bytea PRIMARY KEY CHECK (length(token_hash) = 32),
     account_id bigint NOT NULL REFERENCES account,
-    purpose text NOT NULL CHECK (purpose IN ('verify_email', 'reset_password')),
+    purpose text NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'link_telegram')),
     expires_at timestamptz NOT NULL,
     used_at timestamptz
 );
@@ -73,6 +73,7 @@ CREATE TABLE client_table (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id bigint NOT NULL UNIQUE REFERENCES account,
     display_name text NOT NULL DEFAULT '',
+    -- The owner's own Telegram account, linked through the bot; messages go there.
     notify_chat_id telegram_user,
     payout_strategy text NOT NULL DEFAULT 'threshold' CHECK (payout_strategy IN ('threshold', 'instant')),
     payout_threshold_usd usd NOT NULL DEFAULT 50,

@@ -215,8 +215,11 @@ CREATE TABLE quote (
     cost_bps int,
     created_at timestamptz NOT NULL DEFAULT pgp_now(),
     priced_at timestamptz,
+    -- Why the exchange names no price (below its minimum, a pair it does not trade).
+    refused_reason text,
     CHECK ((conversion_id IS NULL) <> (payout_id IS NULL)),
-    CHECK ((to_units IS NULL) = (priced_at IS NULL))
+    CHECK ((to_units IS NULL) = (priced_at IS NULL)),
+    CHECK (refused_reason IS NULL OR priced_at IS NULL)
 );
 CREATE INDEX quote_payout ON quote (payout_id) WHERE payout_id IS NOT NULL;
 CREATE INDEX quote_conversion ON quote (conversion_id) WHERE conversion_id IS NOT NULL;
@@ -380,6 +383,8 @@ CREATE TABLE arrival (
     CHECK ((cause IN ('swap', 'refund')) IS NOT DISTINCT FROM (swap_id IS NOT NULL) OR cause IS NULL)
 );
 CREATE INDEX arrival_unmatched ON arrival (seen_at) WHERE matched_at IS NULL;
+CREATE INDEX arrival_payment ON arrival (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX arrival_swap ON arrival (swap_id) WHERE swap_id IS NOT NULL;
 
 -- Deposits that an operator announced.
 CREATE TABLE expected_deposit (

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local import ports, probes
+from deploy.local import book, ports, probes
 from deploy.local.files import StateDir
 from deploy.local.processes import Program
 from deploy.local.supervisor import Plan, Stage
@@ -48,7 +48,7 @@ def job(file: Path) -> Program:
 
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     """One program, then a job, then two programs one after the other; with `broken` one that never starts."""
-    picked = ports.Ports(state.ports)
+    picked = ports.Ports(state.ports, held=book.read(state.fleet).running())
     broken = [server("broken", 1, code="raise SystemExit('no use')")] if "broken" in options else []
     stages = (
         Stage("first", (server("one", picked.pick("one"), kind="infrastructure"),)),

@@ -20,9 +20,7 @@ IDLE_S: Final = 1.5
 # An answer's body means nothing; this much of it is read so that the connection can be used again.
 LARGEST_ANSWER: Final = 1 << 16
 # Set by the service or by HTTP itself; what a task says about them is not sent.
-OWN: Final = frozenset(
-    {"host", "content-length", "user-agent", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect"}
-)
+OWN: Final = frozenset({"host", "content-length", "user-agent", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "expect"})
 OWN_PREFIXES: Final = ("x-cloudtasks-", "x-google-", "x-appengine-")
 
 Mint = Callable[[str, str], str]

@@ -41,15 +41,14 @@ class Dispatcher:
         self._look_again = False
         self._is_stopping = False
 
-    # Lines
-
     def put_line(self, queue_id: int, settings: Any) -> Line:
         """Open a line for a queue, or adjust the one there is."""
         line = self.lines.get(settings.name)
-        if line is not None and line.id == queue_id:
-            line.adjust(settings)
-        else:
+        if line is None or line.id != queue_id:
+            self.drop_line(settings.name)
             line = self.lines[settings.name] = self._by_id[queue_id] = Line(queue_id, settings)
+        elif line.settings != settings:
+            line.adjust(settings)
         self._pump(line)
         self.look_at(0.0)
         return line
@@ -73,8 +72,6 @@ class Dispatcher:
             line.has_backlog = True
         self.look_at(0.0)
 
-    # New tasks
-
     def create(self, line: Line, task: Task) -> asyncio.Future[bool]:
         """Store a new task and deliver it when it is due. The result is `Writer.create`'s."""
         task.held = task.due <= time.time() and line.admits(task)
@@ -85,19 +82,15 @@ class Dispatcher:
         line.coming -= task.held
         if not stored:
             return
-        if task.held and line.is_running:
+        if task.held:
             line.ready.append(task)
             self._pump(line)
-        elif task.held:
-            self.writer.put_back(task)
         elif task.due > time.time():
             self.look_at(task.due)
         else:
             line.has_backlog = True
             if line.room:
                 self.look_at(0.0)
-
-    # Looking into the database
 
     def look_at(self, when: float) -> None:
         """Look for due tasks at this time (seconds since 1970) at the latest."""
@@ -143,8 +136,6 @@ class Dispatcher:
                     self.look_at(0.0)
         if written.next_due is not None:
             self.look_at(written.next_due)
-
-    # Sending
 
     def _pump(self, line: Line) -> None:
         line.is_waiting = False
@@ -201,11 +192,9 @@ class Dispatcher:
             self.writer.end(task)
             return
         asked = min(answer.retry_after_s, LONGEST_RETRY_AFTER_S) if answer.code in SLOW_DOWN else 0.0
-        task.due = 0.0 if self._is_stopping else now + max(policy.backoff_s(task.dispatches), asked)
+        task.due = now if self._is_stopping else now + max(policy.backoff_s(task.dispatches), asked)
         self.writer.put_back(task)
         self.look_at(task.due)
-
-    # Stopping
 
     async def stop(self, grace_s: float) -> None:
         """Send nothing more, give what is on its way `grace_s` seconds, and put the rest back, to be sent at once by the next process."""

@@ -59,7 +59,7 @@ class Line:
         return not self.has_backlog and self.room > 0 and (has_place or len(task.message) <= LARGEST_HELD_IN_RESERVE)
 
     def wait_s(self, now: float) -> float:
-        """Seconds (of the monotonic clock `now`) until the next task may be sent; None is not needed: places are the caller's to count."""
+        """Seconds until the pace allows the next task; `now` is of the monotonic clock."""
         return max(self.throttle.wait_s(now), self.bucket.wait_s(now))
 
     def take(self) -> Task | None:
@@ -76,6 +76,13 @@ class Line:
     def find(self, task_id: str) -> Task | None:
         """Find a held task by its id."""
         return self.flying.get(task_id) or next((task for task in self.ready if task.id == task_id), None)
+
+    def take_out(self, task_id: str) -> Task | None:
+        """Give a task that is ready, ahead of its turn; None when it is not ready here."""
+        task = next((task for task in self.ready if task.id == task_id), None)
+        if task is not None:
+            self.ready.remove(task)
+        return task
 
     def drop(self, gone: set[str] | None = None) -> None:
         """Forget held tasks (these, or all): those on their way finish, and nothing is written of them."""

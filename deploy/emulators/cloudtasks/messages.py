@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import enum
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 from google.cloud import tasks_v2
-from google.longrunning import operations_pb2
+from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 Operation: Final[Any] = operations_pb2.Operation
 Queue: Final[Any] = tasks_v2.Queue.pb()
@@ -16,7 +18,7 @@ PAUSED: Final = int(tasks_v2.Queue.State.PAUSED)
 BASIC: Final = int(tasks_v2.Task.View.BASIC)
 FULL: Final = int(tasks_v2.Task.View.FULL)
 POST: Final = int(tasks_v2.HttpMethod.POST)
-METHODS: Final = {int(method): method.name for method in tasks_v2.HttpMethod if method}
+METHODS: Final = {int(method): method.name for method in cast("Iterable[enum.IntEnum]", tasks_v2.HttpMethod) if method}
 WITH_BODY: Final = frozenset(int(method) for method in (tasks_v2.HttpMethod.POST, tasks_v2.HttpMethod.PUT, tasks_v2.HttpMethod.PATCH))
 
 
@@ -33,12 +35,12 @@ def set_time(field: Any, when: float) -> None:
 
 def get_time(field: Any) -> float:
     """Read a Timestamp as seconds since 1970, cut to the microsecond."""
-    return float(field.seconds) + (field.nanos // 1000) / 1e6
+    return float(field.seconds + (field.nanos // 1000) / 1e6)
 
 
 def get_seconds(field: Any) -> float:
     """Read a Duration as seconds."""
-    return float(field.seconds) + field.nanos / 1e9
+    return float(field.seconds + field.nanos / 1e9)
 
 
 def set_seconds(field: Any, seconds: float) -> None:

@@ -28,9 +28,7 @@ def split_task(name: str) -> tuple[str, str]:
     """Take a task's name apart into its queue's name and its id. Raises Refused for anything else."""
     queue, separator, task_id = name.partition("/tasks/")
     if not separator or not QUEUE.fullmatch(queue) or not task_id:
-        raise Refused.invalid(
-            'Task name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"'
-        )
+        raise Refused.invalid('Task name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>/tasks/<TASK_ID>"')
     if not TASK_ID.fullmatch(task_id):
         raise Refused.invalid(
             f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), or underscores (_). '

@@ -46,7 +46,7 @@ class Throttle:
 
     def note(self, code: int, *, retry_after_s: float, dispatched_at: float, now: float) -> None:
         """Take an answer into account. Answers to what was sent before the pause began do not lengthen it."""
-        if 200 <= code < 300:
+        if 200 <= code < 300:  # noqa: PLR2004 - the range is the rule
             self.pause_s = 0.0
         elif code in SLOW_DOWN and dispatched_at >= self.set_at:
             self.pause_s = min(LONGEST_PAUSE_S, self.pause_s * 2 or FIRST_PAUSE_S)

@@ -106,7 +106,7 @@ def read_file(path: Path) -> list[Any]:
 def from_entry(entry: Any) -> Any:
     """Turn one entry of the file into a Queue. Raises ValueError with a sentence for what it cannot be."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise ValueError(f"a queue needs a name: {entry!r}")
+        raise ValueError(f"a queue needs a name: {entry!r}")  # noqa: TRY004 - one error for the whole file
     for key, value in entry.items():
         if key not in ENTRY or not isinstance(value, ENTRY[key]) or isinstance(value, bool):  # type: ignore[arg-type]
             raise ValueError(f"queue {entry['name']}: {key} = {value!r} is not known")

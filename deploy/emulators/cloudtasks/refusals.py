@@ -45,8 +45,7 @@ class Refused(Exception):
         """Refuse because the task is over."""
         return cls(
             grpc.StatusCode.NOT_FOUND,
-            "The task no longer exists, though a task with this name existed recently. "
-            "The task either successfully completed or was deleted.",
+            "The task no longer exists, though a task with this name existed recently. The task either successfully completed or was deleted.",
         )
 
     @classmethod

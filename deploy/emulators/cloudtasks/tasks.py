@@ -89,9 +89,7 @@ def accept(task: Any, queue: str, queue_id: int, *, now: float, default_deadline
     if task.name:
         named_queue, task_id = names.split_task(task.name)
         if named_queue != queue:
-            raise Refused.invalid(
-                f"The queue name from request ('{queue}') must be the same as the queue name in the named task ('{named_queue}')."
-            )
+            raise Refused.invalid(f"The queue name from request ('{queue}') must be the same as the queue name in the named task ('{named_queue}').")
     else:
         task_id = names.new_task_id()
         task.name = f"{queue}/tasks/{task_id}"
@@ -137,9 +135,7 @@ def complete_times(task: Any, now: float, default_deadline_s: float) -> None:
     due = messages.get_time(task.schedule_time)
     if due > now + FURTHEST_S:
         when = "" if due > datetime.max.replace(tzinfo=UTC).timestamp() else f" {datetime.fromtimestamp(due, UTC).isoformat()},"
-        raise Refused.invalid(
-            f"The Task.scheduleTime,{when} is too far in the future. Schedule time must be no more than 720h in the future."
-        )
+        raise Refused.invalid(f"The Task.scheduleTime,{when} is too far in the future. Schedule time must be no more than 720h in the future.")
     messages.set_time(task.schedule_time, max(due, now))
     task.create_time.seconds, task.create_time.nanos = int(now), 0
 

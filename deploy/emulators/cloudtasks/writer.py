@@ -21,12 +21,7 @@ T = TypeVar("T")
 LOG: Final = logging.getLogger("cloudtasks")
 # What is over waits so long for company: nobody waits for it, and each commit saved is worth as much as a delivery.
 GATHER_S: Final = 0.02
-# A create waits so long for others: much less than its own commit takes.
-GATHER_NEW_S: Final = 0.001
 RECONNECT_S: Final = 0.5
-# A batch stays small enough that the next one is not kept waiting.
-LARGEST_BATCH: Final = 500
-LARGEST_BATCH_BYTES: Final = 8 << 20
 
 
 class Writer:
@@ -40,7 +35,6 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._next = Batch()
-        self._bytes = 0
         self._created: dict[Key, list[tuple[asyncio.Future[bool], Callable[[bool], None]]]] = {}
         self._claimed: Callable[[Written | None], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -62,8 +56,7 @@ class Writer:
         waiting.append((future, then))
         if len(waiting) == 1:
             self._next.new[task.key] = task
-            self._bytes += len(task.message)
-        self._flush_in(0.0 if self._is_full() else GATHER_NEW_S)
+        self._flush_in(0.0)
         return future
 
     def end(self, task: Task) -> None:
@@ -111,9 +104,6 @@ class Writer:
         """The id under which this process holds tasks now."""
         return self._store.me
 
-    def _is_full(self) -> bool:
-        return len(self._next.new) >= LARGEST_BATCH or self._bytes >= LARGEST_BATCH_BYTES
-
     def _flush_in(self, seconds: float) -> None:
         if self._busy or self._lost:
             return
@@ -133,7 +123,7 @@ class Writer:
         batch, waiting, claimed = self._next, self._created, self._claimed
         if not (batch.new or batch.over or batch.back or batch.rooms):
             return
-        self._next, self._bytes, self._created, self._claimed = Batch(), 0, {}, None
+        self._next, self._created, self._claimed = Batch(), {}, None
         self._busy = True
         future = self._loop.run_in_executor(self._thread, self._store.write, batch)
         future.add_done_callback(partial(self._after, batch, waiting, claimed))
@@ -175,7 +165,7 @@ class Writer:
             return
         LOG.warning("the database session was lost: %s", error)
         self._lost = True
-        waiting, self._created, self._next.new, self._bytes = self._created, {}, {}, 0
+        waiting, self._created, self._next.new = self._created, {}, {}
         claimed, self._claimed, self._next.rooms = self._claimed, None, None
         for asked in waiting.values():
             for future, then in asked:

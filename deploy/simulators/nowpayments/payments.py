@@ -15,6 +15,7 @@ from eth_utils.address import to_checksum_address
 
 from deploy.simulators import javascript
 from deploy.simulators.books import Row
+from deploy.simulators.market import BY_CODE
 from deploy.simulators.nowpayments import bodies, pricing, signing, store
 from deploy.simulators.nowpayments.store import Vendor
 
@@ -72,7 +73,7 @@ def open_payment(vendor: Vendor, deal: Deal, order: Mapping[str, Any]) -> int:
     with vendor.books.write():
         store.insert(vendor.books, "payments", row)
         _advance(vendor, row["id"])
-    _ring(vendor)
+    ring(vendor)
     return int(row["id"])
 
 
@@ -86,6 +87,9 @@ def _drawn_up(vendor: Vendor, deal: Deal, order: Mapping[str, Any]) -> Row:
     if paid == pay_amount:
         gross = pricing.convert(books, deal.price_amount, deal.price_currency, outcome_coin)
     fee = pricing.service_fee(gross, account.service_fee_percent, outcome_coin)
+    outcome = _amount(order, "outcome_amount", max(gross - fee, Decimal(0)))
+    if outcome_coin in ON_CHAIN and -Decimal(outcome.as_tuple().exponent) > BY_CODE[outcome_coin].decimals:
+        raise BadOrderError("outcome_amount has more decimals than the coin")
     statuses = order.get("statuses") or _usual_way(paid, pay_amount)
     pace_s = float(order.get("pace_s", account.status_pace_s))
     return {
@@ -108,7 +112,7 @@ def _drawn_up(vendor: Vendor, deal: Deal, order: Mapping[str, Any]) -> Row:
         "order_description": deal.order_description,
         "ipn_callback_url": deal.ipn_callback_url if order.get("ipns", True) else None,
         "is_fixed_rate": deal.is_fixed_rate,
-        "outcome_amount": _text(_amount(order, "outcome_amount", max(gross - fee, Decimal(0)))),
+        "outcome_amount": _text(outcome),
         "outcome_currency": outcome_coin,
         "service_fee": _text(fee),
         "ipn_overrides": javascript.stringify(order["ipn_overrides"]) if order.get("ipn_overrides") else None,
@@ -141,7 +145,7 @@ def change(vendor: Vendor, payment: Row, order: Mapping[str, Any]) -> None:
             ),
         )
         _advance(vendor, payment["id"])
-    _ring(vendor)
+    ring(vendor)
 
 
 def _advance(vendor: Vendor, payment_id: int) -> None:
@@ -197,7 +201,6 @@ def write_message(vendor: Vendor, url: str, body: Mapping[str, Any], payment_id:
         "created_at": store.now_iso(),
     }
     store.insert(vendor.books, "ipns", row)
-    vendor.ipn_bell.set()
 
 
 def mover(vendor: Vendor) -> Callable[[threading.Event], None]:
@@ -222,10 +225,11 @@ def move_due(vendor: Vendor) -> None:
         with vendor.books.write():
             _advance(vendor, row["id"])
     if due:
-        _ring(vendor)
+        ring(vendor)
 
 
-def _ring(vendor: Vendor) -> None:
+def ring(vendor: Vendor) -> None:
+    """Wake the workers: there is something to send or to pay."""
     vendor.ipn_bell.set()
     vendor.payout_bell.set()
 
@@ -238,13 +242,19 @@ def _amount(order: Mapping[str, Any], name: str, default: Decimal) -> Decimal:
     value = order.get(name)
     if value is None:
         return default
-    try:
-        amount = Decimal(str(value))
-    except ArithmeticError as error:
-        raise BadOrderError(f"{name} is not a number") from error
-    if not amount.is_finite():
+    amount = number(value)
+    if amount is None:
         raise BadOrderError(f"{name} is not a number")
     return amount
+
+
+def number(value: object) -> Decimal | None:
+    """Read a number or its text; None when it is neither."""
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return amount if amount.is_finite() and not isinstance(value, bool) else None
 
 
 def _text(amount: Decimal) -> str:

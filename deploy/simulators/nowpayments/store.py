@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS payments (
 CREATE INDEX IF NOT EXISTS payments_invoice ON payments (invoice_id);
 CREATE INDEX IF NOT EXISTS payments_parent ON payments (parent_payment_id);
 CREATE INDEX IF NOT EXISTS payments_move ON payments (next_move_at) WHERE next_move_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS payments_waiting ON payments (created_at) WHERE payment_status = 'waiting';
 CREATE INDEX IF NOT EXISTS payments_due ON payments (id) WHERE payout_state = 'due';
 CREATE TABLE IF NOT EXISTS ipns (
     id INTEGER PRIMARY KEY, payment_id INTEGER, payment_status TEXT, url TEXT NOT NULL, body BLOB NOT NULL,

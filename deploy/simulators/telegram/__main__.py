@@ -14,7 +14,7 @@ from deploy.simulators.telegram.world import Account
 def flags() -> argparse.Namespace:
     """Read the command line; the intervals default to the real server's."""
     parser = argparse.ArgumentParser(prog="python -m deploy.simulators.telegram", description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--token", required=True, help="the bot's token, <id>:<secret>")

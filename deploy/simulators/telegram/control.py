@@ -99,7 +99,7 @@ def play(telegram: Telegram, order: Json) -> Json:
 def write(telegram: Telegram, person: Row, order: Json) -> Json:
     """Write to the bot (which starts it and lifts a block), or into a chat."""
     world = telegram.world
-    chat = known_chat(telegram, int(order.get("chat", person["id"])))
+    chat = known_chat(telegram, int(order.get("chat") or person["id"]))
     if chat["type"] == "private":
         unblock(telegram, person, chat)
         world.books.run("UPDATE users SET started = 1 WHERE id = ?", (person["id"],))
@@ -122,7 +122,7 @@ def command_entity(text: str) -> Json:
 
 def rewrite(telegram: Telegram, person: Row, order: Json) -> Json:
     """Change a message of his own."""
-    chat_id = int(order.get("chat", person["id"]))
+    chat_id = int(order.get("chat") or person["id"])
     body, outgoing = telegram.world.message(chat_id, int(order["edit"]["message_id"]), "message to edit")
     if outgoing or body.get("from", {}).get("id") != person["id"]:
         raise OrderError("that is not his message")
@@ -137,7 +137,7 @@ def press(telegram: Telegram, person: Row, order: Json) -> Json:
     """Press a button; `forged` sends data that no button has, as a home-made app can."""
     wish = order["callback"]
     world = telegram.world
-    body, _ = world.message(int(wish.get("chat", person["id"])), int(wish["message_id"]), "message")
+    body, _ = world.message(int(wish.get("chat") or person["id"]), int(wish["message_id"]), "message")
     data = str(wish["data"])
     buttons = [button.get("callback_data") for row in body.get("reply_markup", {}).get("inline_keyboard", []) for button in row]
     if data not in buttons and not wish.get("forged"):
@@ -170,7 +170,13 @@ def block(telegram: Telegram, person: Row, order: Json) -> Json:
     if not order["block"]:
         return {"update_id": unblock(telegram, person, chat)}
     telegram.world.books.run("UPDATE users SET blocked = 1 WHERE id = ?", (person["id"],))
+    telegram.world.put_member(bot_in(chat, telegram, "member"))
     return {"update_id": move(telegram, chat, telegram.world.account.id, "kicked", by=person["id"])}
+
+
+def bot_in(chat: Row, telegram: Telegram, status: str) -> Row:
+    """Write what the bot is in a private chat; until somebody blocks it, nothing is kept of that."""
+    return {"chat_id": chat["id"], "user_id": telegram.world.account.id, "status": status, "rights": {}, "until_date": 0, "link": None}
 
 
 def unblock(telegram: Telegram, person: Row, chat: Row) -> int | None:

@@ -107,7 +107,8 @@ class Courier:
                 if webhook:
                     self._load()
                     wait_s = min(wait_s, self._hand_out(webhook))
-                self._lock.wait(max(wait_s, 0.001))
+                if not stop.is_set():
+                    self._lock.wait(max(wait_s, 0.001))
 
     def _load(self) -> None:
         """Look at the updates that came since the last look; each queue's first one becomes its head."""
@@ -229,7 +230,7 @@ class Courier:
         self.telegram.world.set_setting("webhook_error", {"last_error_date": int(time.time()), "last_error_message": said.strip()})
         wait_s: float = min(outcome.retry_after_s, LONGEST_RETRY_AFTER_S)
         if not wait_s and head.fails:
-            head.delay_s = wait_s = min(head.delay_s * 2, random.uniform(self.pace.max_s, 2 * self.pace.max_s))  # noqa: S311
+            head.delay_s = wait_s = min(head.delay_s * 2, random.uniform(self.pace.max_s, 2 * self.pace.max_s))
         if time.time() + wait_s > expires:
             self.telegram.updates.end(head.seq, "expired")
             return

@@ -65,7 +65,8 @@ def parse(text: str) -> tuple[str, list[Entity]]:
             piece = REFERENCE.sub(lambda found: html.unescape(found.group()), text[position:end])
             plain, length, position = plain + piece, length + units(piece), end
         elif text.startswith("</", position):
-            position = close(text, position, at, waiting, entities, length)
+            opened, position = close_tag(text, position, at, waiting)
+            entities += entity_of(opened, length)
         else:
             opened, position = open_tag(text, position, at, length)
             waiting.append(opened)
@@ -99,7 +100,7 @@ def extra(tag: str, attributes: dict[str, str], at: int) -> Entity:
     return {"custom_emoji_id": attributes.get("emoji-id", "")} if tag == "tg-emoji" else {}
 
 
-def close(text: str, position: int, at: int, waiting: list[Open], entities: list[Entity], length: int) -> int:
+def close_tag(text: str, position: int, at: int, waiting: list[Open]) -> tuple[Open, int]:
     if not waiting:
         raise MarkupError(f"Unexpected end tag at byte offset {at}")
     found = CLOSING.match(text, position)
@@ -108,7 +109,11 @@ def close(text: str, position: int, at: int, waiting: list[Open], entities: list
     opened = waiting.pop()
     if found.group(1).lower() not in {"", opened.tag}:
         raise MarkupError(f'Unmatched end tag at byte offset {at}, expected "</{opened.tag}>", found "</{found.group(1).lower()}>"')
-    # A link without an address is no link, an entity around nothing is no entity.
-    if length > opened.offset and (opened.tag != "a" or opened.extra):
-        entities.append({"offset": opened.offset, "length": length - opened.offset, "type": KINDS[opened.tag], **opened.extra})
-    return found.end()
+    return opened, found.end()
+
+
+def entity_of(opened: Open, length: int) -> list[Entity]:
+    """Make a tag's entity; a link without an address is no link, an entity around nothing is no entity."""
+    if length == opened.offset or (opened.tag == "a" and not opened.extra):
+        return []
+    return [{"offset": opened.offset, "length": length - opened.offset, "type": KINDS[opened.tag], **opened.extra}]

@@ -1,4 +1,4 @@
-"""Telegram's flood limits, enforced when asked for: the numbers are the ones its documentation gives (bots/faq, python-telegram-bot 22.8)."""
+"""Telegram's flood limits, enforced when asked for, with the numbers of its FAQ for bots and of python-telegram-bot 22.8."""
 
 from __future__ import annotations
 

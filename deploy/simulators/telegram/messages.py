@@ -19,10 +19,23 @@ Json = dict[str, Any]
 
 # A message can be deleted for everybody in its first two days only.
 DELETABLE_S = 48 * 3600
-CHAT_ACTIONS = frozenset(
-    "typing upload_photo record_video upload_video record_voice upload_voice record_audio upload_audio upload_document choose_sticker"
-    " find_location record_video_note upload_video_note".split()
-)
+CHAT_ACTIONS = {
+    "typing",
+    "upload_photo",
+    "record_video",
+    "upload_video",
+    "record_voice",
+    "upload_voice",
+    "record_audio",
+    "upload_audio",
+    "upload_document",
+    "choose_sticker",
+    "find_location",
+    "record_video_note",
+    "upload_video_note",
+}
+# What makes two messages say the same.
+CONTENT = ("text", "entities", "photo", "caption", "caption_entities")
 
 
 def send_message(telegram: Telegram, params: Params) -> Json:
@@ -180,14 +193,14 @@ def copied(telegram: Telegram, params: Params) -> Json:
 def copy_message(telegram: Telegram, params: Params) -> Json:
     """Send the same content again without saying where it is from."""
     body = copied(telegram, params)
-    content = {name: body[name] for name in ("text", "entities", "photo", "caption", "caption_entities") if name in body}
+    content: Json = {name: body[name] for name in CONTENT if name in body}
     return {"message_id": send(telegram, params, content)["message_id"]}
 
 
 def forward_message(telegram: Telegram, params: Params) -> Json:
     """Send the same content again and say where it is from."""
     body = copied(telegram, params)
-    content = {name: body[name] for name in ("text", "entities", "photo", "caption", "caption_entities") if name in body}
+    content: Json = {name: body[name] for name in CONTENT if name in body}
     if "sender_chat" in body:
         origin = {"type": "channel", "chat": body["sender_chat"], "message_id": body["message_id"], "date": body["date"]}
     else:

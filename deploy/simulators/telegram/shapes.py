@@ -40,7 +40,7 @@ def chat(world: World, row: Row) -> Json:
     """Write the Chat that stands in messages and updates."""
     if row["type"] == "private":
         person = somebody(world, row["id"])
-        kept = {name: person[name] for name in ("first_name", "last_name", "username") if name in person}
+        kept: Json = {name: person[name] for name in ("first_name", "last_name", "username") if name in person}
         return {"id": row["id"], **kept, "type": "private"}
     public = {"username": row["username"]} if row["username"] else {}
     return {"id": row["id"], "title": row["title"], **public, "type": row["type"]}
@@ -65,7 +65,7 @@ def member(world: World, row: Row) -> Json:
         case "creator":
             return shape | {"is_anonymous": bool(row["rights"].get("is_anonymous"))}
         case "administrator" | "restricted":
-            return shape | row["rights"]
+            return {**shape, **row["rights"]}
         case "kicked":
             return shape | {"until_date": row["until_date"]}
         case "member" if row["until_date"]:

@@ -14,11 +14,31 @@ from deploy.simulators.telegram.params import Params
 from deploy.simulators.telegram.world import FIRST_UPDATE_ID, World
 
 # Every kind of update of Bot API 10.0 that a bot can ask for.
-KINDS = (
-    "message edited_message channel_post edited_channel_post business_connection business_message edited_business_message"
-    " deleted_business_messages message_reaction message_reaction_count inline_query chosen_inline_result callback_query shipping_query"
-    " pre_checkout_query purchased_paid_media poll poll_answer my_chat_member chat_member chat_join_request chat_boost removed_chat_boost"
-).split()
+KINDS = [
+    "message",
+    "edited_message",
+    "channel_post",
+    "edited_channel_post",
+    "business_connection",
+    "business_message",
+    "edited_business_message",
+    "deleted_business_messages",
+    "message_reaction",
+    "message_reaction_count",
+    "inline_query",
+    "chosen_inline_result",
+    "callback_query",
+    "shipping_query",
+    "pre_checkout_query",
+    "purchased_paid_media",
+    "poll",
+    "poll_answer",
+    "my_chat_member",
+    "chat_member",
+    "chat_join_request",
+    "chat_boost",
+    "removed_chat_boost",
+]
 # What a bot that never said what it wants does not get (DEFAULT_ALLOWED_UPDATE_TYPES in Client.cpp).
 NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
 

@@ -1,0 +1,1 @@
+"""Posts offers to channels."""

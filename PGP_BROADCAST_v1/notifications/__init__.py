@@ -1,0 +1,1 @@
+"""Tells owners and buyers what happened."""

@@ -1,0 +1,91 @@
+"""Say one notice, send one mail: once, or at most three times when no answer came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PGP_BROADCAST_v1 import store, texts
+from PGP_COMMON import deeplinks
+from PGP_COMMON.clients.sendgrid import SendGrid
+from PGP_COMMON.clients.telegram import Button
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome
+from PGP_COMMON.errors import BrokenRule, NotFound
+from PGP_COMMON.speech import RESENDS, Said, Speaker
+
+# Between two sends of the same text, when the first one's answer was lost.
+RESEND_WAIT_S = 15
+Buttons = Sequence[Sequence[Button]] | None
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The bot's voice and the mail vendor."""
+
+    speaker: Speaker
+    mail: SendGrid
+
+
+def say_notice(job: Job[Clients]) -> Commit:
+    """Say a notice to the person it is for."""
+    with job.db.reading() as tx:
+        notice = store.notice(tx, job.id)
+        if notice is None:
+            raise NotFound(f"there is no notice {job.subject}")
+        text, buttons = _words(tx, notice, job)
+    if notice.state != "planned":
+        return lambda _tx: Done("said before")
+    if notice.chat_id is None:
+        return lambda tx: _finish(tx, notice, Said("undeliverable", code="not_linked"))
+    said = job.clients.speaker.say(notice.chat_id, text, buttons=buttons)
+    return lambda tx: _finish(tx, notice, said)
+
+
+def _finish(tx: Transaction, notice: store.Notice, said: Said) -> Outcome:
+    """Write down what became of a notice."""
+    if said.outcome == "later":
+        return Later(said.wait_s, "pacing")
+    if said.outcome == "unknown":
+        store.count_unknown_notice(tx, notice.id)
+        if notice.unknown_sends < RESENDS:
+            return Later(RESEND_WAIT_S, "no answer; once more with the same text")
+    state = "undeliverable" if said.outcome == "undeliverable" else "sent"
+    store.mark_notice(tx, notice.id, state=state, message_id=said.message_id)
+    return Done(said.code)
+
+
+def _words(tx: Transaction, notice: store.Notice, job: Job[Clients]) -> tuple[str, Buttons]:
+    """A notice's text and buttons, from the rows it is about."""
+    kind, subject = notice.kind, notice.subject
+    if kind in {"sale", "donation", "part_paid"} and (sold := store.sale(tx, subject)):
+        return texts.sale(sold), None
+    if kind == "payout_settled" and (paid := store.payout(tx, subject)):
+        return texts.payout_settled(paid, job.config.text("EXPLORER_URL")), None
+    if kind == "payout_released" and (back := store.payout(tx, subject)):
+        return texts.payout_released(back), None
+    if kind in {"reminder", "access_ended"} and (ending := store.ending(tx, subject)):
+        text = texts.reminder(ending) if kind == "reminder" else texts.access_ended(ending)
+        link = deeplinks.channel(job.config.text("TELEGRAM_BOT_USERNAME"), ending.channel_id)
+        return text, [[Button("Renew", url=link)]]
+    if kind == "address_changed" and (changed := store.address(tx, subject)):
+        return texts.address_changed(changed), None
+    raise BrokenRule(f"notice {notice.id} ({kind}) is about {subject}, which is not there")
+
+
+def send_mail(job: Job[Clients]) -> Commit:
+    """Send a mail. A lost answer is repeated by the engine, within its budget: a second mail is harmless."""
+    with job.db.reading() as tx:
+        mail = store.mail(tx, job.id)
+    if mail is None:
+        raise NotFound(f"there is no mail {job.subject}")
+    if mail.sent:
+        return lambda _tx: Done("sent before")
+    subject, text = texts.mail(mail, job.config.text("BASE_URL"))
+    job.clients.mail.send(mail.email, subject=subject, text=text, custom_args={"mail": str(mail.id)})
+
+    def record(tx: Transaction) -> Outcome:
+        store.mark_mail(tx, mail.id)
+        return Done()
+
+    return record

@@ -1,0 +1,57 @@
+"""This is the owner's access token: WEBAPI signs it with its Ed25519 key, BROADCAST can only verify it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, verify_jwt_in_request
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+
+from PGP_COMMON.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from PGP_COMMON.runtime import Runtime
+
+ACCESS_MINUTES = 15
+ISSUER = "paygateprime"
+AUDIENCE = "pgp-owners"
+MAX_HEADER = 4096
+
+
+def prepare(app: Flask, runtime: Runtime) -> None:
+    """Give the app its keys; only a service that may read the private one can sign."""
+    app.config.update(
+        JWT_ALGORITHM="EdDSA",
+        JWT_DECODE_ALGORITHMS=["EdDSA"],
+        JWT_PUBLIC_KEY=runtime.config.text("JWT_PUBLIC_KEY").replace("\\n", "\n"),
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=ACCESS_MINUTES),
+        JWT_ENCODE_ISSUER=ISSUER,
+        JWT_DECODE_ISSUER=ISSUER,
+        JWT_ENCODE_AUDIENCE=AUDIENCE,
+        JWT_DECODE_AUDIENCE=AUDIENCE,
+        JWT_TOKEN_LOCATION=["headers"],
+    )
+    if "JWT_SECRET_KEY" in runtime.config.names:
+        app.config["JWT_PRIVATE_KEY"] = runtime.config.secret("JWT_SECRET_KEY").replace("\\n", "\n")
+    JWTManager(app)
+
+
+def issue(account_id: int) -> str:
+    """An access token for an account, valid for 15 minutes."""
+    return str(create_access_token(identity=str(account_id)))
+
+
+def check() -> None:
+    """Raises Unauthenticated unless the request carries a valid access token."""
+    try:
+        verify_jwt_in_request()
+    except (JWTExtendedException, PyJWTError, ValueError) as error:
+        raise Unauthenticated("sign in first: the access token is missing, over or not ours") from error
+
+
+def account_id() -> int:
+    """The account that the verified token names."""
+    return int(get_jwt_identity())

@@ -1,0 +1,1 @@
+"""Decides when our coins may leave, and closes payouts when they have arrived."""

@@ -1,0 +1,1 @@
+"""Watches the exchange and the chain; holds no key."""

@@ -1,0 +1,1 @@
+"""Signs, keeps, sends and watches every transaction of our wallet."""

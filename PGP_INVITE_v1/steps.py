@@ -1,0 +1,88 @@
+"""Make the link, keep it, send it: each known before the next, so that nobody gets two ways in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PGP_COMMON.clients.telegram import Button
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
+from PGP_COMMON.errors import NotFound, Refused
+from PGP_COMMON.money_machines import access, owners
+from PGP_COMMON.speech import RESENDS, Said, Speaker
+
+RESEND_WAIT_S = 15
+# A single-use link lives this long (money.md 10); a join-request link has no end, since it gives nothing away.
+SINGLE_USE_S = 48 * 3600
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The bot's voice."""
+
+    speaker: Speaker
+
+
+def _invite(job: Job[Clients]) -> access.InviteFacts:
+    with job.db.reading() as tx:
+        found = access.invite_facts(tx, job.id)
+    if found is None:
+        raise NotFound(f"there is no invite {job.subject}")
+    return found
+
+
+def make_link(job: Job[Clients]) -> Commit:
+    """Have a link: the channel's one join-request link, or one for this buyer alone. An unknown link was sent to nobody."""
+    invite = _invite(job)
+    if invite.state != "planned":
+        return lambda _tx: Next("send") if invite.state == "linked" else Done(f"the invite is {invite.state}")
+    if invite.over:
+        return lambda tx: _over(tx, invite)
+    telegram = job.clients.speaker.telegram
+    try:
+        if invite.mode == "single_use":
+            link = telegram.create_single_use_link(invite.closed_channel_id, name=f"PGP {invite.id}"[:32], expires_at=invite.single_use_until)
+        else:
+            link = invite.channel_link or telegram.create_join_link(invite.closed_channel_id, name="PayGatePrime")
+    except Refused as error:
+        code, todo = error.code or error.reason, f"the bot cannot make links for {invite.closed_channel_id}: make it an administrator who may invite people"
+        return lambda _tx: Dead(code, {"next": todo})
+
+    def record(tx: Transaction) -> Outcome:
+        kept = link if invite.mode == "single_use" else owners.remember_join_link(tx, invite.channel_id, link=link)
+        access.link_invite(tx, invite.id, link=kept, expires_in_s=SINGLE_USE_S if invite.mode == "single_use" else None)
+        return Next("send")
+
+    return record
+
+
+def _over(tx: Transaction, invite: access.InviteFacts) -> Outcome:
+    access.expire_invite(tx, invite.id)
+    return Done("his time is over")
+
+
+def send_link(job: Job[Clients]) -> Commit:
+    """Send the kept link; the same one every time."""
+    invite = _invite(job)
+    if invite.state != "linked" or invite.link is None:
+        return lambda _tx: Done(f"the invite is {invite.state}")
+    text = f"🔑 You have access to {invite.title} until {invite.ends_at:%d %B %Y, %H:%M} UTC.\nPress the button" + (
+        " and ask to join; you are let in at once." if invite.mode == "join_request" else " within 48 hours; the link works once."
+    )
+    said = job.clients.speaker.say(invite.buyer_id, text, buttons=[[Button("Join", url=invite.link)]], protect=True)
+    return lambda tx: _record(tx, invite, said)
+
+
+def _record(tx: Transaction, invite: access.InviteFacts, said: Said) -> Outcome:
+    """Write down what became of the message. Who cannot be written to finds the link in the bot and on the payment page."""
+    if said.outcome == "later":
+        return Later(said.wait_s, "pacing")
+    if said.outcome == "unknown":
+        access.count_unknown_send(tx, invite.id)
+        if invite.unknown_sends < RESENDS:
+            return Later(RESEND_WAIT_S, "no answer; once more with the same text")
+    if said.outcome == "undeliverable":
+        access.block_invite(tx, invite.id)
+        return Done(f"cannot be written to: {said.code}")
+    access.mark_invite_sent(tx, invite.id, message_id=said.message_id)
+    return Done()

@@ -1,0 +1,1 @@
+"""The payment vendor's webhook and the payment page."""

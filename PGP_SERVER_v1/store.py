@@ -1,0 +1,87 @@
+"""Every SQL statement on updates, conversations and the bot's messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PGP_COMMON.database import Transaction
+
+
+@dataclass(frozen=True)
+class BotMessage:
+    """A message that waits to be said."""
+
+    id: int
+    chat_id: int
+    text: str
+    buttons: list[list[list[str]]]
+    sent: bool
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Where a person stands in a conversation."""
+
+    state: str
+    data: dict[str, Any]
+
+
+def first_time(tx: Transaction, update_id: int) -> bool:
+    """Whether an update is new; from now on it is not."""
+    return tx.run("INSERT INTO telegram_update (update_id) VALUES (:id) ON CONFLICT DO NOTHING", id=update_id) == 1
+
+
+def add_message(tx: Transaction, *, chat_id: int, text: str, buttons: Sequence[Sequence[tuple[str, str, str]]]) -> int:
+    """Write down what the bot has to say; saying it is work."""
+    return int(
+        tx.value(
+            "INSERT INTO bot_message (chat_id, text, buttons) VALUES (:chat_id, :text, CAST(:buttons AS jsonb)) RETURNING id",
+            chat_id=chat_id,
+            text=text,
+            buttons=json.dumps([[list(button) for button in row] for row in buttons]),
+        )
+    )
+
+
+def message(tx: Transaction, message_id: int) -> BotMessage | None:
+    """A message."""
+    return tx.one(BotMessage, "SELECT id, chat_id, text, buttons, sent_message_id IS NOT NULL AS sent FROM bot_message WHERE id = :id", id=message_id)
+
+
+def mark_said(tx: Transaction, message_id: int, *, sent_message_id: int) -> None:
+    """Note that a message was said."""
+    tx.run("UPDATE bot_message SET sent_message_id = :sent WHERE id = :id AND sent_message_id IS NULL", id=message_id, sent=sent_message_id)
+
+
+def conversation(tx: Transaction, user_id: int, *, lifetime_s: int) -> Conversation | None:
+    """Where a person stands, unless that was long ago; locks it, so that two messages at once are taken in turn."""
+    return tx.one(
+        Conversation,
+        """
+        SELECT state, data FROM conversation_state
+         WHERE user_id = :user_id AND updated_at > pgp_now() - make_interval(secs => :lifetime) FOR UPDATE
+        """,
+        user_id=user_id,
+        lifetime=lifetime_s,
+    )
+
+
+def set_conversation(tx: Transaction, user_id: int, *, state: str, data: dict[str, Any]) -> None:
+    """Note where a person stands now."""
+    tx.run(
+        """
+        INSERT INTO conversation_state (user_id, state, data) VALUES (:user_id, :state, CAST(:data AS jsonb))
+        ON CONFLICT (user_id) DO UPDATE SET state = excluded.state, data = excluded.data, updated_at = pgp_now()
+        """,
+        user_id=user_id,
+        state=state,
+        data=json.dumps(data),
+    )
+
+
+def end_conversation(tx: Transaction, user_id: int) -> None:
+    """Forget where a person stood."""
+    tx.run("DELETE FROM conversation_state WHERE user_id = :user_id", user_id=user_id)

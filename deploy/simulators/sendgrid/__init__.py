@@ -1,0 +1,1 @@
+"""Simulates SendGrid's mail sending."""
