@@ -64,7 +64,7 @@ class BaseCloudTasksClient:
         channel = grpc.insecure_channel(self._endpoint, options=(("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 100)))
         return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
-    def _task(self, wake: Wake) -> tuple[str, dict[str, Any]]:
+    def _task(self, wake: Wake) -> tuple[str, Any]:
         service, step = service_of(wake.step)
         target = service.route(step.route).queue
         if target is None:
@@ -108,7 +108,7 @@ class BaseCloudTasksClient:
         """Create many tasks with one call a queue (BatchCreateTasks); what fails is left to the sweep."""
         from google.api_core import exceptions  # noqa: PLC0415 - comes with the client
 
-        by_queue: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        by_queue: dict[str, list[Any]] = defaultdict(list)
         for wake in wakes:
             parent, task = self._task(wake)
             by_queue[parent].append(task)

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -108,7 +108,7 @@ class Transaction:
 
     def run(self, sql: LiteralString, /, **values: Any) -> int:
         """How many rows the statement touched."""
-        return cast("int", self._execute(sql, values).rowcount)
+        return self._execute(sql, values).rowcount
 
     def send(self, step: str, subject: object, *, after_s: int = 0) -> None:
         """Ask for a step to run (in `after_s` seconds): its work row commits with everything else here."""
@@ -186,6 +186,26 @@ class BaseDatabaseManager:
         """Statements that each stand alone: reads, and single guarded writes; no BEGIN and COMMIT around them."""
         with self._connected(begin=False) as connection:
             yield Transaction(connection, None)
+
+    def insert_and_send(self, insert: LiteralString, /, *, step: str, subject: str, **values: Any) -> None:
+        """Run an insert and ask for a step in one statement, which commits by itself; then wake.
+
+        It runs a second time when its connection breaks, so the insert must bear that.
+        """
+        if self._outbox is None:
+            raise RuntimeError("this connection cannot send work")
+        try:
+            wakes = self._insert_and_send(self._outbox, insert, step, subject, values)
+        except DatabaseDown:
+            wakes = self._insert_and_send(self._outbox, insert, step, subject, values)
+        if wakes and self._publish:
+            self._publish(wakes)
+
+    def _insert_and_send(self, outbox: Callable[[], Outbox], insert: LiteralString, step: str, subject: str, values: dict[str, Any]) -> list[Wake]:
+        rows = outbox()
+        rows.add(step, subject, after_s=0)
+        with self._connected(begin=False) as connection:
+            return rows.write(Transaction(connection, None), beside=insert, **values)
 
     def rerun(self, work: Callable[[Transaction], R]) -> R:
         """Run a transaction, again (at most five times) when it met another one; `work` must have no other effect."""

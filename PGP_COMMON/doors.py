@@ -129,7 +129,7 @@ def _prove_oidc(runtime: Runtime, _route: Route) -> None:
     if scheme != "Bearer" or not token:
         raise Unauthenticated("no OIDC token")
     try:
-        claims: dict[str, Any] = id_token.verify_oauth2_token(token, Request(), audience=runtime.config.url_of(runtime.service))
+        claims: dict[str, Any] = id_token.verify_oauth2_token(token, Request(), audience=runtime.config.url_of(runtime.service))  # type: ignore[no-untyped-call]
     except Exception as error:
         raise Unauthenticated("the OIDC token does not hold") from error
     if claims.get("email") != runtime.config.text("CLOUD_TASKS_SERVICE_ACCOUNT") or not claims.get("email_verified"):

@@ -326,7 +326,7 @@ MICROBATCH = Service(
     + moves("accumulation", pending="converting", converting="pending converted")
     + moves("swap", planned="created abandoned", created="abandoned"),
     settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *PRICES, *SWAP_POLICY, "MICRO_BATCH_THRESHOLD_USD", "HOST_WALLET_ETH_ADDRESS", "PGP_MICROBATCHPROCESSOR_URL",
-              "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "ARRIVAL_POLL_S", "GAS_SHARE_PERCENT", "ETHEREUM_RPC_URL"),
+              "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "ARRIVAL_POLL_S", "GAS_SHARE_PERCENT", "ETHEREUM_RPC_URL", "ETHEREUM_CHAIN_ID"),
 )  # fmt: skip
 
 NOTIFICATIONS = Service(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from PGP_COMMON.log import correlation, new_correlation
 
@@ -31,6 +31,16 @@ def message(step: str, subject: str) -> bytes:
     return json.dumps({"v": 1, "step": step, "subject": subject}, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+_INSERT: LiteralString = """
+INSERT INTO work (step, subject, not_before, wake_at, signature, correlation, sender)
+SELECT r.step, r.subject, pgp_now() + make_interval(secs => r.after_s),
+       pgp_now() + make_interval(secs => r.after_s + CAST(:grace AS int)), r.signature, :correlation, :sender
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (step text, subject text, after_s int, signature text)
+ON CONFLICT (step, subject) DO NOTHING
+RETURNING step, subject, generation, CASE WHEN not_before > pgp_now() THEN not_before END AS not_before, signature, correlation
+"""
+
+
 class Outbox:
     """The sends of one transaction, written with one statement."""
 
@@ -48,23 +58,17 @@ class Outbox:
             raise RuntimeError(f"{self._sender} may not send {step}")
         self._rows.append({"step": step, "subject": subject, "after_s": after_s, "signature": self._sign(step, subject)})
 
-    def write(self, tx: Transaction) -> list[Wake]:
-        """Insert the rows; work that exists already stays as it is, and is not woken again."""
+    def write(self, tx: Transaction, *, beside: LiteralString = "", **values: Any) -> list[Wake]:
+        """Insert the rows, in one statement with what is `beside` them; work that exists already stays as it is, and is not woken again."""
         if not self._rows:
             return []
         rows, self._rows = self._rows, []
         return tx.all(
             Wake,
-            """
-            INSERT INTO work (step, subject, not_before, wake_at, signature, correlation, sender)
-            SELECT r.step, r.subject, pgp_now() + make_interval(secs => r.after_s),
-                   pgp_now() + make_interval(secs => r.after_s + CAST(:grace AS int)), r.signature, :correlation, :sender
-              FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (step text, subject text, after_s int, signature text)
-            ON CONFLICT (step, subject) DO NOTHING
-            RETURNING step, subject, generation, CASE WHEN not_before > pgp_now() THEN not_before END AS not_before, signature, correlation
-            """,
+            "WITH beside AS (" + beside + ")" + _INSERT if beside else _INSERT,
             grace=self._grace_s,
             rows=json.dumps(rows),
             correlation=correlation.get() or new_correlation(),
             sender=self._sender,
+            **values,
         )

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 # money.md 14 and contracts 1.7: a notice has under 1 KiB; nothing longer is worth the work.
 MAX_BYTES: Final = 64 * 1024
+# A notice is two objects deep. So few opening brackets cannot nest deeply enough to trouble the parser.
+MAX_BRACKETS: Final = 200
 SIGNATURE: Final = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
 # ECMA-262, "array index": such keys come first in an object, in numeric order.
 INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
@@ -50,6 +52,8 @@ def _sign(message: bytes, key: bytes) -> bytes:
 def _forms(raw: bytes) -> Iterator[bytes]:
     """Every text that may have been signed for this body, the likeliest first."""
     yield raw
+    if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
+        return
     try:
         body = json.loads(raw.decode(), parse_int=Literal, parse_float=Literal, parse_constant=_no_number, object_pairs_hook=_object)
         if not isinstance(body, dict):
@@ -57,7 +61,7 @@ def _forms(raw: bytes) -> Iterator[bytes]:
         for number in (str, javascript_number):
             for arrays_as_objects in (False, True):
                 yield _write(body, number, arrays_as_objects=arrays_as_objects).encode()
-    except (ValueError, ArithmeticError, RecursionError):
+    except (ValueError, ArithmeticError):
         return
 
 

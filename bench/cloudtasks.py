@@ -111,6 +111,28 @@ def measure(pool: Pool, address: str, process: psutil.Process, url: str, *, coun
     )
 
 
+def measure_backlog(pool: Pool, address: str, process: psutil.Process, url: str, *, count: int) -> None:
+    """What gathered while the queue was paused, worked off."""
+    client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(address)))
+    client.pause_queue(name=QUEUE)
+    pool.starmap(offer, [(address, url, range(first, count, CREATORS), time.time(), 0) for first in range(CREATORS)])
+    Receiver.arrived.clear()
+    before, start = cpu(process), time.time()
+    client.resume_queue(name=QUEUE)
+    while len(Receiver.arrived) < count:
+        time.sleep(0.01)
+    took = max(Receiver.arrived.values()) - start
+    time.sleep(0.2)
+    print(f"backlog of {count}  tasks/s {count / took:6.0f} (the limit is 500)  emulator {1000 * (cpu(process) - before) / count:5.2f} ms CPU/task")
+
+
+def measure_idle(process: psutil.Process) -> None:
+    """What it costs to wait."""
+    before = cpu(process)
+    time.sleep(10)
+    print(f"idle  {100 * (cpu(process) - before) / 10:.1f} % of a core  RSS {process.memory_info().rss / 2**20:.0f} MiB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database-url", required=True)
@@ -135,6 +157,8 @@ def main() -> None:
         for rate in asked.rates:
             count = min(asked.count, int(rate * 10)) if rate else asked.count
             measure(pool, address, process, f"http://127.0.0.1:{ready[0]}/task", count=count, rate=rate)
+        measure_backlog(pool, address, process, f"http://127.0.0.1:{ready[0]}/task", count=asked.count)
+        measure_idle(process)
     finally:
         pool.terminate()
         emulator.terminate()

@@ -11,7 +11,7 @@ from PGP_COMMON.clients.sendgrid import SendGrid
 from PGP_COMMON.clients.telegram import Button
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome
-from PGP_COMMON.errors import BrokenRule, NotFound
+from PGP_COMMON.errors import BrokenRule, Lost, NotFound
 from PGP_COMMON.speech import RESENDS, Said, Speaker
 
 # Between two sends of the same text, when the first one's answer was lost.
@@ -74,7 +74,7 @@ def _words(tx: Transaction, notice: store.Notice, job: Job[Clients]) -> tuple[st
 
 
 def send_mail(job: Job[Clients]) -> Commit:
-    """Send a mail. A lost answer is repeated by the engine, within its budget: a second mail is harmless."""
+    """Send a mail; one whose answer was lost goes out at most twice more."""
     with job.db.reading() as tx:
         mail = store.mail(tx, job.id)
     if mail is None:
@@ -82,7 +82,11 @@ def send_mail(job: Job[Clients]) -> Commit:
     if mail.sent:
         return lambda _tx: Done("sent before")
     subject, text = texts.mail(mail, job.config.text("BASE_URL"))
-    job.clients.mail.send(mail.email, subject=subject, text=text, custom_args={"mail": str(mail.id)})
+    try:
+        job.clients.mail.send(mail.email, subject=subject, text=text, custom_args={"mail": str(mail.id)})
+    except Lost:
+        if job.attempts <= RESENDS:
+            raise
 
     def record(tx: Transaction) -> Outcome:
         store.mark_mail(tx, mail.id)

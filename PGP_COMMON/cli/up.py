@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def up(
     state: StateOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="leave it running in the background")] = False,
+    plan: Annotated[str, typer.Option(hidden=True, help="module:function that makes the plan of another fleet")] = "deploy.local.fleet:plan",
     every: Annotated[list[str] | None, typer.Option(metavar="NAME=SECONDS", help="ring a schedule so often instead of by its cron line")] = None,
 ) -> None:
     """Start the whole fleet on this machine and show where it is; without --detach it ends with Ctrl-C.
@@ -35,7 +36,7 @@ def up(
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         with progress.shown() as show:
-            now = switch.up(place, options=options, bound=not detach, on_change=show)
+            now = switch.up(place, plan=plan, options=options, bound=not detach, on_change=show)
         progress.table(now)
         if not detach and not ran_before:
             typer.echo("Ctrl-C ends the fleet.")

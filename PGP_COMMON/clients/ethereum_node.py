@@ -40,12 +40,11 @@ class Node:
             return []
         body = [{"jsonrpc": "2.0", "id": i, "method": method, "params": params} for i, (method, params) in enumerate(calls)]
         replies = self._post(body)
-        if isinstance(replies, dict):
-            # One error for the whole batch.
-            replies = [replies]
-        by_id = {reply.get("id"): reply for reply in replies if isinstance(reply, dict)}
+        rows = [row for row in (replies if isinstance(replies, list) else [replies]) if isinstance(row, dict)]
+        by_id = {row["id"]: row for row in rows if isinstance(row.get("id"), int)}
         if set(by_id) != set(range(len(calls))):
-            raise next((_error(reply["error"]) for reply in by_id.values() if "error" in reply), _unreadable())
+            # One error may stand for the whole batch.
+            raise next((_error(row["error"]) for row in rows if "error" in row), _unreadable())
         return [_result(by_id[i]) for i in range(len(calls))]
 
     def _post(self, body: Any) -> Any:

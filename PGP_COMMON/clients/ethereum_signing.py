@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
-from eth_account import Account
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
-from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
@@ -15,6 +13,15 @@ from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 from PGP_COMMON.addresses import checksummed
 from PGP_COMMON.clients.ethereum_answers import Call, read_transfer_call
 from PGP_COMMON.errors import BadInput, BrokenRule, Misconfigured
+
+# The library of elliptic curves behind eth_account raises the process's recursion limit to 100 000 when it is imported. With
+# that, JSON nested deeply enough overflows the C stack and kills the process instead of raising RecursionError.
+_limit = sys.getrecursionlimit()
+from eth_account import Account  # noqa: E402 - between the two lines about the limit
+from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: E402 - as above
+from eth_keys.exceptions import BadSignature  # noqa: E402 - as above
+
+sys.setrecursionlimit(_limit)
 
 # EIP-1559: the kind of transaction whose fee is capped and can be raised.
 DYNAMIC_FEE = 2

@@ -7,7 +7,8 @@ import enum
 from PGP_COMMON.money_machines.access import INVITE_LIFE
 from PGP_COMMON.money_machines.accumulations import ACCUMULATION_LIFE
 from PGP_COMMON.money_machines.conversions import CONVERSION_LIFE
-from PGP_COMMON.money_machines.orders import ORDER_LIFE, PAYMENT_LIFE
+from PGP_COMMON.money_machines.orders import ORDER_LIFE
+from PGP_COMMON.money_machines.payments import PAYMENT_LIFE
 from PGP_COMMON.money_machines.payouts import PAYOUT_LIFE
 from PGP_COMMON.money_machines.swaps import SWAP_LIFE
 from PGP_COMMON.money_machines.transfers import TRANSFER_LIFE

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
+from datetime import datetime
 
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.money_machines.rows import Row
 from PGP_COMMON.states import Machine
 
 
@@ -31,3 +35,341 @@ INVITE_LIFE = Machine(
         Invite.BLOCKED: {Invite.LINKED, Invite.SENT, Invite.JOINED, Invite.EXPIRED},
     },
 )
+
+
+# --- entitlements: access is a row; who is in the channel only follows from it
+
+
+def plan_entitlement(tx: Transaction, *, channel_id: int, buyer_id: int, order_id: int, days: int, mode: str) -> int | None:
+    """Give a buyer so many days, from now or from the end of what he has, and plan the invite; asks INVITE to send it.
+
+    Gives back the invite's id; None when the order has had its entitlement before. Two orders of one buyer take turns at the membership.
+    """
+    membership_id = lock_membership(tx, channel_id=channel_id, buyer_id=buyer_id)
+    invite_id = tx.value(
+        """
+        WITH planned AS (
+            INSERT INTO entitlement (membership_id, order_id, starts_at, ends_at)
+            SELECT :membership_id, :order_id, run.starts_at, run.starts_at + make_interval(days => :days)
+              FROM (SELECT greatest(pgp_now(), max(ends_at)) AS starts_at FROM entitlement WHERE membership_id = :membership_id AND revoked_at IS NULL) run
+            ON CONFLICT (order_id) DO NOTHING RETURNING id)
+        INSERT INTO invite (entitlement_id, mode) SELECT id, :mode FROM planned RETURNING id
+        """,
+        membership_id=membership_id,
+        order_id=order_id,
+        days=days,
+        mode=mode,
+    )
+    if invite_id is None:
+        return None
+    tx.send("invite.send", invite_id)
+    return int(invite_id)
+
+
+def lock_membership(tx: Transaction, *, channel_id: int, buyer_id: int) -> int:
+    """The one row of a buyer in a channel, locked until the transaction ends."""
+    return int(
+        tx.value(
+            """
+            INSERT INTO membership (channel_id, buyer_id) VALUES (:channel_id, :buyer_id)
+            ON CONFLICT (channel_id, buyer_id) DO UPDATE SET buyer_id = excluded.buyer_id
+            RETURNING id
+            """,
+            channel_id=channel_id,
+            buyer_id=buyer_id,
+        )
+    )
+
+
+def is_ours(tx: Transaction, *, closed_channel_id: int) -> bool:
+    """Whether a Telegram chat is the closed channel of somebody here."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM channel WHERE closed_channel_id = :closed_channel_id)", closed_channel_id=closed_channel_id))
+
+
+def may_enter(tx: Transaction, *, closed_channel_id: int, buyer_id: int) -> bool:
+    """Whether a Telegram user holds a live entitlement to a closed channel."""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (
+                SELECT 1 FROM channel c
+                  JOIN membership m ON m.channel_id = c.id AND m.buyer_id = :buyer_id
+                  JOIN entitlement e ON e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()
+                 WHERE c.closed_channel_id = :closed_channel_id)
+            """,
+            closed_channel_id=closed_channel_id,
+            buyer_id=buyer_id,
+        )
+    )
+
+
+# --- the end of access
+
+
+@dataclass(frozen=True)
+class Ended(Row):
+    """An entitlement whose time is `over`, or not yet. `live_elsewhere`: the buyer has more time after it; `expired`: this was done before."""
+
+    id: int
+    membership_id: int
+    buyer_id: int
+    closed_channel_id: int
+    ends_at: datetime
+    over: bool
+    live_elsewhere: bool
+    expired: bool
+
+
+def due_to_expire(tx: Transaction, *, limit: int) -> list[int]:
+    """Entitlements whose time is over and that nobody has ended yet, the oldest first."""
+    return list(
+        tx.value(
+            """
+            SELECT coalesce(array_agg(id ORDER BY ends_at), '{}')
+              FROM (SELECT id, ends_at FROM entitlement WHERE expired_at IS NULL AND ends_at <= pgp_now() ORDER BY ends_at LIMIT :limit) due
+            """,
+            limit=limit,
+        )
+    )
+
+
+def ended(tx: Transaction, entitlement_id: int) -> Ended | None:
+    """How an entitlement stands beside the buyer's others."""
+    return tx.one(
+        Ended,
+        """
+        SELECT e.id, e.membership_id, m.buyer_id, c.closed_channel_id, e.ends_at, e.ends_at <= pgp_now() OR e.revoked_at IS NOT NULL AS over,
+               EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = e.membership_id AND n.id <> e.id AND n.revoked_at IS NULL AND n.ends_at > pgp_now())
+               AS live_elsewhere, e.expired_at IS NOT NULL AS expired
+          FROM entitlement e JOIN membership m ON m.id = e.membership_id JOIN channel c ON c.id = m.channel_id
+         WHERE e.id = :id
+        """,
+        id=entitlement_id,
+    )
+
+
+def close(tx: Transaction, entitlement_id: int) -> bool:
+    """End an entitlement whose time is over, under the lock on its membership. True when its buyer has nothing else and counts as gone.
+
+    False when he has renewed, when it is not over, and when it was ended before.
+    """
+    tx.value("SELECT m.id FROM membership m JOIN entitlement e ON e.membership_id = m.id WHERE e.id = :id FOR NO KEY UPDATE OF m", id=entitlement_id)
+    found = ended(tx, entitlement_id)
+    if found is None or found.expired or not found.over:
+        return False
+    tx.run("UPDATE entitlement SET expired_at = pgp_now() WHERE id = :id AND expired_at IS NULL", id=entitlement_id)
+    tx.run(
+        "UPDATE invite SET state = 'expired' WHERE entitlement_id = :id AND state = ANY(:sources)",
+        id=entitlement_id,
+        sources=INVITE_LIFE.sources(Invite.EXPIRED),
+    )
+    if found.live_elsewhere:
+        return False
+    tx.run("UPDATE membership SET present = false, present_changed_at = pgp_now(), removed_at = pgp_now() WHERE id = :id", id=found.membership_id)
+    return True
+
+
+@dataclass(frozen=True)
+class Reminder(Row):
+    """An entitlement that ends soon, and whom to tell."""
+
+    id: int
+    buyer_id: int
+
+
+def take_due_to_remind(tx: Transaction, *, before_s: int, limit: int) -> list[Reminder]:
+    """Entitlements that end within so many seconds, with nothing after them, whose buyers were not reminded; from now on they are."""
+    return tx.all(
+        Reminder,
+        """
+        UPDATE entitlement e SET reminded_at = pgp_now() FROM membership m
+         WHERE m.id = e.membership_id AND e.reminded_at IS NULL AND e.id IN (
+               SELECT d.id FROM entitlement d
+                WHERE d.expired_at IS NULL AND d.revoked_at IS NULL AND d.reminded_at IS NULL
+                  AND d.ends_at > pgp_now() AND d.ends_at <= pgp_now() + make_interval(secs => :before)
+                  AND NOT EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = d.membership_id AND n.revoked_at IS NULL AND n.ends_at > d.ends_at)
+                ORDER BY d.ends_at LIMIT :limit)
+        RETURNING e.id, m.buyer_id
+        """,
+        before=before_s,
+        limit=limit,
+    )
+
+
+# --- who is in the channel
+
+
+def note_presence(tx: Transaction, *, closed_channel_id: int, buyer_id: int, present: bool) -> bool:
+    """Keep what Telegram says of somebody in a closed channel; whoever came in has used his invites. False for people who never bought."""
+    membership_id = tx.value(
+        """
+        UPDATE membership m SET present = :present, present_changed_at = CASE WHEN m.present = :present THEN m.present_changed_at ELSE pgp_now() END
+          FROM channel c WHERE c.id = m.channel_id AND c.closed_channel_id = :closed_channel_id AND m.buyer_id = :buyer_id
+        RETURNING m.id
+        """,
+        present=present,
+        closed_channel_id=closed_channel_id,
+        buyer_id=buyer_id,
+    )
+    if membership_id is not None and present:
+        mark_joined(tx, int(membership_id))
+    return membership_id is not None
+
+
+def mark_joined(tx: Transaction, membership_id: int) -> int:
+    """`sent`, `blocked` or `expired` → `joined` for the invites of somebody who is in; gives back how many."""
+    return tx.run(
+        """
+        UPDATE invite SET state = 'joined' FROM entitlement e
+         WHERE e.id = invite.entitlement_id AND e.membership_id = :membership_id AND e.starts_at <= pgp_now() AND e.ends_at > pgp_now()
+           AND invite.link IS NOT NULL AND invite.state = ANY(:sources)
+        """,
+        membership_id=membership_id,
+        sources=INVITE_LIFE.sources(Invite.JOINED),
+    )
+
+
+@dataclass(frozen=True)
+class Absent(Row):
+    """A buyer who should be in a channel and, as far as we know, is not."""
+
+    closed_channel_id: int
+    buyer_id: int
+
+
+def entitled_but_absent(tx: Transaction, *, limit: int) -> list[Absent]:
+    """Buyers with a live entitlement who are not in their channel, in any order: most have just not joined yet."""
+    return tx.all(
+        Absent,
+        """
+        SELECT c.closed_channel_id, m.buyer_id
+          FROM membership m JOIN channel c ON c.id = m.channel_id
+         WHERE NOT m.present
+           AND EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now())
+         ORDER BY random() LIMIT :limit
+        """,
+        limit=limit,
+    )
+
+
+# --- invites
+
+
+@dataclass(frozen=True)
+class InviteFacts(Row):
+    """An invite with whom it lets in where. `over`: his time is; `channel_link`: the channel's one join-request link, once it is made."""
+
+    id: int
+    state: str
+    mode: str
+    link: str | None
+    unknown_sends: int
+    single_use_until: datetime
+    ends_at: datetime
+    over: bool
+    buyer_id: int
+    channel_id: int
+    closed_channel_id: int
+    title: str
+    channel_link: str | None
+
+
+def invite_facts(tx: Transaction, invite_id: int) -> InviteFacts | None:
+    """An invite with everything that INVITE needs to know. A single-use link lives 48 hours (money.md 10)."""
+    return tx.one(
+        InviteFacts,
+        """
+        SELECT v.id, v.state, v.mode, v.link, v.unknown_sends, pgp_now() + interval '48 hours' AS single_use_until, e.ends_at,
+               e.revoked_at IS NOT NULL OR e.ends_at <= pgp_now() AS over, m.buyer_id, c.id AS channel_id, c.closed_channel_id, c.closed_title AS title,
+               c.join_link AS channel_link
+          FROM invite v
+          JOIN entitlement e ON e.id = v.entitlement_id
+          JOIN membership m ON m.id = e.membership_id
+          JOIN channel c ON c.id = m.channel_id
+         WHERE v.id = :id
+        """,
+        id=invite_id,
+    )
+
+
+def link_invite(tx: Transaction, invite_id: int, *, link: str, expires_in_s: int | None) -> bool:
+    """`planned` or `blocked` → `linked`: the link is kept before anybody is sent it. `expires_in_s` is None for a link without an end."""
+    return (
+        tx.run(
+            """
+            UPDATE invite SET state = 'linked', link = :link, link_expires_at = pgp_now() + make_interval(secs => CAST(:lifetime AS int))
+             WHERE id = :id AND state = ANY(:sources)
+            """,
+            id=invite_id,
+            link=link,
+            lifetime=expires_in_s,
+            sources=INVITE_LIFE.sources(Invite.LINKED),
+        )
+        == 1
+    )
+
+
+def mark_invite_sent(tx: Transaction, invite_id: int, *, message_id: int | None) -> bool:
+    """`linked` or `blocked` → `sent`: the buyer has the link."""
+    return (
+        tx.run(
+            "UPDATE invite SET state = 'sent', message_id = :message_id WHERE id = :id AND state = ANY(:sources)",
+            id=invite_id,
+            message_id=message_id,
+            sources=INVITE_LIFE.sources(Invite.SENT),
+        )
+        == 1
+    )
+
+
+def block_invite(tx: Transaction, invite_id: int) -> bool:
+    """`planned` or `linked` → `blocked`: the bot may not write to the buyer; /start and the payment page show the link."""
+    return _move_invite(tx, invite_id, Invite.BLOCKED)
+
+
+def expire_invite(tx: Transaction, invite_id: int) -> bool:
+    """Any open state → `expired`: his time is over, or he never came."""
+    return _move_invite(tx, invite_id, Invite.EXPIRED)
+
+
+def _move_invite(tx: Transaction, invite_id: int, target: Invite) -> bool:
+    return (
+        tx.run(
+            "UPDATE invite SET state = :target WHERE id = :id AND state = ANY(:sources)",
+            id=invite_id,
+            target=target.value,
+            sources=INVITE_LIFE.sources(target),
+        )
+        == 1
+    )
+
+
+def count_unknown_send(tx: Transaction, invite_id: int) -> None:
+    """Note that an invite was sent and no answer came."""
+    tx.run("UPDATE invite SET unknown_sends = least(3, unknown_sends + 1) WHERE id = :id", id=invite_id)
+
+
+@dataclass(frozen=True)
+class WaitingLink(Row):
+    """A link that could not be sent to its buyer."""
+
+    invite_id: int
+    title: str
+    link: str
+
+
+def waiting_links(tx: Transaction, *, buyer_id: int) -> list[WaitingLink]:
+    """The links of a buyer whom the bot could not write to, of channels that he may still enter."""
+    return tx.all(
+        WaitingLink,
+        """
+        SELECT v.id AS invite_id, c.closed_title AS title, v.link
+          FROM invite v
+          JOIN entitlement e ON e.id = v.entitlement_id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()
+          JOIN membership m ON m.id = e.membership_id
+          JOIN channel c ON c.id = m.channel_id
+         WHERE m.buyer_id = :buyer_id AND v.state = 'blocked' AND v.link IS NOT NULL
+         ORDER BY v.id
+        """,
+        buyer_id=buyer_id,
+    )

@@ -52,12 +52,39 @@ class AccumulationRow(Row):
     converted_units: int | None
 
 
+# --- a payment's credit
+
+
+def insert(tx: Transaction, *, payment_id: int, part: int, owner_id: int, channel_id: int, asset: str, units: int) -> None:
+    """What a payment earned its owner, in base units of `asset`; part 2 and on are later, larger outcomes' differences."""
+    tx.run(
+        """
+        INSERT INTO payout_accumulation (payment_id, part, owner_id, channel_id, asset, units)
+        VALUES (:payment_id, :part, :owner_id, :channel_id, :asset, :units)
+        """,
+        payment_id=payment_id,
+        part=part,
+        owner_id=owner_id,
+        channel_id=channel_id,
+        asset=asset,
+        units=units,
+    )
+
+
+def freeze(tx: Transaction, payment_id: int) -> int:
+    """`pending` → `frozen` for every part of a payment that was taken back; gives back how many. What is being converted stays."""
+    return tx.run("UPDATE payout_accumulation SET state = 'frozen' WHERE payment_id = :payment_id AND state = 'pending'", payment_id=payment_id)
+
+
+def per_owner(rows: Sequence[AccumulationRow]) -> dict[int, int]:
+    """What rows are worth to each owner, in base units of their asset; in the order of the owners."""
+    sums: dict[int, int] = {}
+    for row in sorted(rows, key=lambda row: row.owner_id):
+        sums[row.owner_id] = sums.get(row.owner_id, 0) + row.units
+    return sums
+
+
 # --- conversion
-
-
-def has_pending(tx: Transaction) -> bool:
-    """Whether anything waits to be converted."""
-    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM payout_accumulation WHERE state = 'pending')"))
 
 
 def pending_assets(tx: Transaction) -> list[str]:

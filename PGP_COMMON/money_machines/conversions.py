@@ -89,11 +89,6 @@ def plan(tx: Transaction, *, from_asset: str, from_units: int, to_asset: str, co
     )
 
 
-def arrived_units(tx: Transaction, swap_id: int, *, cause: str) -> int:
-    """How much a swap has brought into our wallet, in base units; `cause` is `swap` for what it bought, `refund` for what came back."""
-    return int(tx.value("SELECT coalesce(sum(units), 0) FROM arrival WHERE swap_id = :id AND cause = :cause", id=swap_id, cause=cause))
-
-
 def is_paid_for(tx: Transaction, swap_id: int) -> bool:
     """Whether the transfer that funded a swap is final."""
     return bool(tx.value("SELECT EXISTS (SELECT 1 FROM transfer WHERE swap_id = :id AND state = 'final')", id=swap_id))

@@ -95,3 +95,13 @@ def link_telegram(tx: Transaction, *, code: str, user_id: int) -> bool:
     if used is None:
         return False
     return tx.run("UPDATE client_table SET notify_chat_id = :user_id WHERE account_id = :account_id", user_id=user_id, account_id=used) == 1
+
+
+def stop_payouts(tx: Transaction, owner_id: int, *, reason: str) -> None:
+    """Plan no payout for an owner until this is taken back; the first reason stays."""
+    tx.run("UPDATE client_table SET payouts_stopped_reason = :reason WHERE id = :id AND payouts_stopped_reason IS NULL", reason=reason, id=owner_id)
+
+
+def allow_payouts(tx: Transaction, owner_id: int) -> None:
+    """Plan payouts for an owner again."""
+    tx.run("UPDATE client_table SET payouts_stopped_reason = NULL WHERE id = :id AND payouts_stopped_reason IS NOT NULL", id=owner_id)

@@ -46,13 +46,13 @@ PAYOUT_LIFE = Machine(
 
 
 class Release(enum.StrEnum):
-    """Why a payout was released: its `reason`."""
+    """Why a payout was released: its `reason`, in words that the owner reads."""
 
-    ABOVE_FEE_CAP = "above_fee_cap"
-    BELOW_MINIMUM = "below_minimum"
-    ABOVE_MAXIMUM = "above_maximum"
-    PAIR_REFUSED = "pair_refused"
-    REFUNDED = "refunded"
+    ABOVE_FEE_CAP = "the exchange would cost more than your limit"
+    BELOW_MINIMUM = "the exchange does not take so little"
+    ABOVE_MAXIMUM = "the exchange does not take so much at once"
+    PAIR_REFUSED = "the exchange does not trade this pair at the moment"
+    REFUNDED = "the exchange sent it back"
 
 
 @dataclass(frozen=True)

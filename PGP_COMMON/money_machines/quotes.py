@@ -134,6 +134,14 @@ def is_latest(tx: Transaction, quote: QuoteRow) -> bool:
     )
 
 
+def latest_of_payout(tx: Transaction, payout_id: int) -> int:
+    """The newest quote of a payout; raises NotFound."""
+    found = tx.value("SELECT max(id) FROM quote WHERE payout_id = :id", id=payout_id)
+    if found is None:
+        raise NotFound("the payout has no quote", payout=payout_id)
+    return int(found)
+
+
 def count_of_conversion(tx: Transaction, conversion_id: int) -> int:
     """How many quotes a conversion has had."""
     return int(tx.value("SELECT count(*) FROM quote WHERE conversion_id = :id", id=conversion_id))

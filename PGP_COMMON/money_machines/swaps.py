@@ -107,6 +107,12 @@ def of_quote(tx: Transaction, quote_id: int) -> SwapRow | None:
     return None if found is None else get(tx, int(found))
 
 
+def newest_of_conversion(tx: Transaction, conversion_id: int) -> int | None:
+    """The id of the last swap that was planned for a conversion."""
+    found = tx.value("SELECT max(id) FROM swap WHERE conversion_id = :id", id=conversion_id)
+    return None if found is None else int(found)
+
+
 def plan(tx: Transaction, quote_id: int, *, payout_address: str, payout_extra_id: str | None, refund_address: str) -> int:
     """Write down the swap that a priced quote asks for; gives back its id, the same one on a second call.
 
@@ -314,3 +320,44 @@ def abandon(tx: Transaction, swap_id: int, *, source: Swap, reason: str) -> bool
         )
         == 1
     )
+
+
+# --- what HOSTPAY asks
+
+
+def was_looked_at(tx: Transaction, swap_id: int, *, within_s: int) -> bool:
+    """Whether the exchange has been asked about a swap within so many seconds."""
+    return bool(
+        tx.value("SELECT coalesce(vendor_looked_at > pgp_now() - make_interval(secs => :within), false) FROM swap WHERE id = :id", id=swap_id, within=within_s)
+    )
+
+
+def waited_s(tx: Transaction, swap_id: int) -> int:
+    """For how many seconds we have waited for the exchange: since our coins were with it, or since it said that they come back."""
+    return int(tx.value("SELECT coalesce(floor(extract(epoch FROM pgp_now() - coalesce(ended_at, funded_at))), 0) FROM swap WHERE id = :id", id=swap_id))
+
+
+def neglected(tx: Transaction, *, limit: int) -> list[int]:
+    """Swaps that have our coins and that the exchange has not been asked about for an hour."""
+    found = tx.value(
+        """
+        SELECT array_agg(id) FROM (SELECT id FROM swap WHERE state IN ('funded', 'hold')
+               AND coalesce(vendor_looked_at, created_at) < pgp_now() - interval '1 hour' AND funded_at < pgp_now() - interval '1 hour' LIMIT :limit) s
+        """,
+        limit=limit,
+    )
+    return list(found or [])
+
+
+def never_to_be_paid(tx: Transaction, *, limit: int) -> list[str]:
+    """The exchange's ids of orders of the last day that nobody may fund: orphans, and swaps that were given up. The newest first."""
+    found = tx.value(
+        """
+        SELECT array_agg(provider_id) FROM (
+            SELECT provider_id, at FROM (SELECT provider_id, seen_at AS at FROM swap_orphan
+                UNION ALL SELECT provider_id, ended_at FROM swap WHERE state = 'abandoned' AND provider_id IS NOT NULL) o
+             WHERE at > pgp_now() - interval '24 hours' ORDER BY at DESC LIMIT :limit) newest
+        """,
+        limit=limit,
+    )
+    return list(found or [])

@@ -7,10 +7,13 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from PGP_COMMON.clients.secrets import parsed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PRIVATE = 0o600
@@ -109,17 +112,11 @@ def parses(text: str) -> bool:
 
 
 def read_env(file: Path) -> dict[str, str]:
-    """Read NAME=value lines; blank lines and `#` lines are skipped, quotes around a value are taken off. A missing file is empty."""
-    found: dict[str, str] = {}
-    lines = file.read_text().splitlines() if file.exists() else []
-    for line in lines:
-        name, separator, value = line.partition("=")
-        if separator and not name.lstrip().startswith("#"):
-            found[name.strip()] = value.strip().strip("\"'")
-    return found
+    """Read NAME=value lines as the services read their secrets file. A missing file is empty."""
+    return parsed(file.read_text()) if file.exists() else {}
 
 
 def write_env(file: Path, values: Mapping[str, str], *, heading: str) -> None:
-    """Write NAME=value lines for the owner's eyes only, under one line of comment."""
-    lines = [f"# {heading}", *(f"{name}={value}" for name, value in values.items())]
+    """Write NAME=value lines for the owner's eyes only, under one line of comment; a value that a shell would read otherwise is quoted."""
+    lines = [f"# {heading}", *(f"{name}={shlex.quote(value)}" for name, value in values.items())]
     write_atomically(file, "\n".join(lines) + "\n")

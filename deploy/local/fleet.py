@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
 
 from deploy.local import anvil, book, files, probes, secrets, settings, valkey, vendors
 from deploy.local.files import StateDir
@@ -22,7 +21,7 @@ from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Queue, Service
 from PGP_COMMON.settings import CATALOGUE
 
-DATABASE, TASKS_DATABASE = "pgp", "tasks"
+DATABASE = "pgp"
 SIMULATOR, EMULATOR, SERVICE, SCHEDULER, JOB = "simulator", "emulator", "service", "scheduler", "job"
 # Importing a service is work for a processor: more at a time would not be ready sooner, only later together.
 SERVICES_AT_ONCE = 5
@@ -97,8 +96,6 @@ class Fleet:
         }
         return settings.settings(self.state, addresses=addresses, simulators=self.simulators)
 
-    # --- programs
-
     def python(self, name: str, kind: str, module: str, *flags: str, env: Mapping[str, str] | None = None, port: int = 0) -> Program:
         """A program of this checkout, ready when it takes connections."""
         return Program(
@@ -118,12 +115,12 @@ class Fleet:
         if "REDIS_URL" not in self.given:
             programs.append(valkey.program(self.state.root / "valkey", self.port_of("valkey")))
         if "DATABASE_URL" not in self.given:
-            programs.append(self.postgres.program(databases=(DATABASE, TASKS_DATABASE)))
+            programs.append(self.postgres.program(databases=(DATABASE,)))
         return programs
 
-    def verb(self, *words: str) -> list[Program]:
+    def verb(self, verb: str, action: str) -> Program:
         """A verb of `pgp` as a job."""
-        return [self.python("-".join(words), JOB, cli.__name__, *words, env=self.settings)]
+        return self.python(f"{verb}-{action}", JOB, cli.__name__, verb, action, "--state-dir", str(self.state.root), env=self.settings)
 
     def chain(self) -> Program:
         """A fresh chain gets the token, and every wallet what it begins with."""
@@ -138,11 +135,10 @@ class Fleet:
         return self.python(name, SIMULATOR, f"deploy.simulators.{name}", *flags, *more, port=port)
 
     def emulator(self) -> Program:
-        """Cloud Tasks."""
+        """Cloud Tasks; it keeps its tasks in a schema of its own in the fleet's database."""
         queues = self.state.root / "queues.json"
         files.write_atomically(queues, json.dumps([queue_entry(queue, self.settings) for queue in queues_of_fleet()], indent=1))
-        url = self.given.get("TASKS_DATABASE_URL") or self.postgres.url(TASKS_DATABASE)
-        flags = ("--database-url", url, "--listen", self.tasks, "--queues", str(queues))
+        flags = ("--database-url", self.database_url, "--listen", self.tasks, "--queues", str(queues))
         return self.python("cloudtasks", EMULATOR, "deploy.emulators.cloudtasks", *flags, port=self.port_of("cloudtasks"))
 
     def service(self, service: Service) -> Program:
@@ -195,8 +191,8 @@ def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     fleet = Fleet(state, options)
     stages = (
         Stage("infrastructure", fleet.infrastructure()),
-        Stage("schema and token", [*fleet.verb("migrate", "up"), fleet.chain()]),
-        Stage("wallet", fleet.verb("wallet", "init")),
+        Stage("schema and token", [fleet.verb("migrate", "up"), fleet.chain()]),
+        Stage("wallet", [fleet.verb("wallet", "init")]),
         Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.NAMES), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),
@@ -205,8 +201,3 @@ def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     files.write_env(state.environment, fleet.settings, heading="What the running fleet is given: `set -a; . FILE` makes it a shell's.")
     places = {"database_url": fleet.database_url, "redis_url": fleet.redis_url, "rpc_url": fleet.rpc_url, "tasks": fleet.tasks}
     return Plan(stages, places)
-
-
-def host_of(url: str) -> str:
-    """Host and port of an address."""
-    return urlsplit(url).netloc

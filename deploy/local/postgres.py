@@ -139,8 +139,6 @@ class Postgres:
             return argv
         return unprivileged.drop(argv, unprivileged.user(self.data), paths=[binary(name), self.data])
 
-    # --- before it starts
-
     def prepare(self) -> None:
         """Make the data directory if there is none, and clear away what a killed server left."""
         if not (self.data / "PG_VERSION").exists():
@@ -172,8 +170,6 @@ class Postgres:
             raise RuntimeError(f"initdb failed:\n{made.stdout[-1000:]}{made.stderr[-1000:]}")
         draft.rename(self.data)
 
-    # --- while it runs
-
     @property
     def _pid_file(self) -> Path:
         return self.data / "postmaster.pid"
@@ -203,8 +199,6 @@ class Postgres:
         """Whether the server takes connections (it writes so on the last line of its pid file)."""
         lines = self._pid_lines()
         return bool(lines) and lines[-1].strip() == "ready" and self.identity() is not None
-
-    # --- databases
 
     def run(self, *statements: str) -> None:
         """Run statements outside a transaction on the `postgres` database."""

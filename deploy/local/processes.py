@@ -122,6 +122,13 @@ def left_by(leader: int, mark: str) -> list[psutil.Process]:
     return left
 
 
+def lives(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie has ended, and a pid that changed hands is not it."""
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def send(process: psutil.Process, number: signal.Signals) -> None:
     """Signal a process that may have ended meanwhile (psutil refuses a pid that changed hands)."""
     with contextlib.suppress(psutil.Error):
@@ -132,7 +139,7 @@ def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psu
     """Wait until all have ended; the ones that have not after `timeout_s` seconds are given back. Zombies have ended."""
     waiting = list(processes)
     deadline = time.monotonic() + timeout_s
-    while waiting := [process for process in waiting if Identity(process.pid, process.create_time()).runs]:
+    while waiting := [process for process in waiting if lives(process)]:
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)

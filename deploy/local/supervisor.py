@@ -78,7 +78,7 @@ class Keeper:
             ending.end_together([old])
             return
         log.info("%s runs already, pid %d", old.name, old.pid)
-        self.entry = replace(self.entry, pid=old.pid, started=old.started, state=book.STARTING, restarts=old.restarts)
+        self.entry = replace(self.entry, pid=old.pid, started=old.started, state=book.STARTING, restarts=old.restarts, ready_s=old.ready_s)
         self.since = time.monotonic()
 
     def start(self) -> None:
@@ -113,7 +113,8 @@ class Keeper:
             if status is not None:
                 self.ended(status)
             elif self.entry.state == book.STARTING and not self.program.is_job and self.program.is_ready():
-                self.entry = replace(self.entry, state=book.READY, ready_s=round(time.monotonic() - self.since, 2))
+                took_s = round(time.monotonic() - self.since, 2) if self.child else self.entry.ready_s
+                self.entry = replace(self.entry, state=book.READY, ready_s=took_s)
                 log.info("%s is ready after %.1f s", self.program.name, self.entry.ready_s)
 
     def tend(self) -> None:

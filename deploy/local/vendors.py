@@ -76,7 +76,7 @@ def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], kno
             *("--payout-address", settings["HOST_WALLET_ETH_ADDRESS"], "--from-key", known.nowpayments),
             *chain,
         ),
-        "changenow": ("--api-key", hidden["CHANGENOW_API_KEY"], "--from-key", known.changenow, *chain),
+        "changenow": ("--api-key", hidden["CHANGENOW_API_KEY"], "--key", known.changenow, *chain),
         "telegram": (
             *("--token", hidden["TELEGRAM_BOT_TOKEN"], "--bot-id", hidden["TELEGRAM_BOT_TOKEN"].partition(":")[0]),
             *("--bot-username", settings["TELEGRAM_BOT_USERNAME"]),

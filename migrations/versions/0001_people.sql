@@ -20,6 +20,8 @@ CREATE TABLE currency_to_network (
     decimals int NOT NULL CHECK (decimals BETWEEN 0 AND 30),
     address_family text,
     token_contract text,
+    -- The coin's name at CoinGecko; without one that source is not asked.
+    coingecko_id text,
     can_pay boolean NOT NULL DEFAULT true,
     can_pay_out boolean NOT NULL DEFAULT false CHECK (NOT can_pay_out OR address_family IS NOT NULL),
     UNIQUE (ticker, network)

@@ -81,6 +81,8 @@ CREATE TABLE processed_payments (
     CONSTRAINT payment_parts CHECK (state <> 'credited' OR owner_units + fee_units = outcome_units)
 );
 CREATE INDEX processed_payments_order ON processed_payments (order_id);
+-- What the vendor is asked about again, because a notice may have been lost.
+CREATE INDEX processed_payments_observed ON processed_payments (created_at) WHERE state = 'observed';
 CREATE UNIQUE INDEX processed_payments_payout_hash ON processed_payments (payout_hash) WHERE payout_hash IS NOT NULL;
 
 CREATE TABLE membership (

@@ -119,20 +119,20 @@ CREATE TRIGGER guard_birth AFTER INSERT ON swap FOR EACH ROW EXECUTE FUNCTION gu
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON transfer FOR EACH ROW EXECUTE FUNCTION guard_move('transfer', 'requested');
 CREATE TRIGGER guard_birth AFTER INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION guard_move('transfer', 'requested');
 
-INSERT INTO currency_to_network (asset, name, ticker, network, decimals, address_family, token_contract, can_pay, can_pay_out) VALUES
-    ('eth', 'Ethereum', 'eth', 'eth', 18, 'evm', NULL, true, true),
-    ('usdterc20', 'Tether USD (Ethereum)', 'usdt', 'eth', 6, 'evm', '0xdAC17F958D2ee523a2206206994597C13D831ec7', true, true),
-    ('usdttrc20', 'Tether USD (Tron)', 'usdt', 'trx', 6, 'trx', NULL, true, true),
-    ('usdtbsc', 'Tether USD (BNB Smart Chain)', 'usdt', 'bsc', 18, 'evm', NULL, true, true),
-    ('usdtmatic', 'Tether USD (Polygon)', 'usdt', 'matic', 6, 'evm', NULL, true, true),
-    ('usdcerc20', 'USD Coin (Ethereum)', 'usdc', 'eth', 6, 'evm', NULL, true, true),
-    ('btc', 'Bitcoin', 'btc', 'btc', 8, 'btc', NULL, true, true),
-    ('ltc', 'Litecoin', 'ltc', 'ltc', 8, 'ltc', NULL, true, true),
-    ('doge', 'Dogecoin', 'doge', 'doge', 8, 'doge', NULL, true, true),
-    ('trx', 'Tron', 'trx', 'trx', 6, 'trx', NULL, true, true),
-    ('bnbbsc', 'BNB Smart Chain', 'bnb', 'bsc', 18, 'evm', NULL, true, true),
-    ('maticmainnet', 'Polygon', 'matic', 'matic', 18, 'evm', NULL, true, true),
-    ('sol', 'Solana', 'sol', 'sol', 9, 'sol', NULL, true, true),
-    ('ton', 'Toncoin', 'ton', 'ton', 9, NULL, NULL, true, false),
-    ('xrp', 'XRP', 'xrp', 'xrp', 6, NULL, NULL, true, false),
-    ('xmr', 'Monero', 'xmr', 'xmr', 12, NULL, NULL, true, false);
+INSERT INTO currency_to_network (asset, name, ticker, network, decimals, address_family, token_contract, coingecko_id, can_pay, can_pay_out) VALUES
+    ('eth', 'Ethereum', 'eth', 'eth', 18, 'evm', NULL, 'ethereum', true, true),
+    ('usdterc20', 'Tether USD (Ethereum)', 'usdt', 'eth', 6, 'evm', '0xdAC17F958D2ee523a2206206994597C13D831ec7', 'tether', true, true),
+    ('usdttrc20', 'Tether USD (Tron)', 'usdt', 'trx', 6, 'trx', NULL, 'tether', true, true),
+    ('usdtbsc', 'Tether USD (BNB Smart Chain)', 'usdt', 'bsc', 18, 'evm', NULL, 'tether', true, true),
+    ('usdtmatic', 'Tether USD (Polygon)', 'usdt', 'matic', 6, 'evm', NULL, 'tether', true, true),
+    ('usdcerc20', 'USD Coin (Ethereum)', 'usdc', 'eth', 6, 'evm', NULL, 'usd-coin', true, true),
+    ('btc', 'Bitcoin', 'btc', 'btc', 8, 'btc', NULL, 'bitcoin', true, true),
+    ('ltc', 'Litecoin', 'ltc', 'ltc', 8, 'ltc', NULL, 'litecoin', true, true),
+    ('doge', 'Dogecoin', 'doge', 'doge', 8, 'doge', NULL, 'dogecoin', true, true),
+    ('trx', 'Tron', 'trx', 'trx', 6, 'trx', NULL, 'tron', true, true),
+    ('bnbbsc', 'BNB Smart Chain', 'bnb', 'bsc', 18, 'evm', NULL, 'binancecoin', true, true),
+    ('maticmainnet', 'Polygon', 'matic', 'matic', 18, 'evm', NULL, 'polygon-ecosystem-token', true, true),
+    ('sol', 'Solana', 'sol', 'sol', 9, 'sol', NULL, 'solana', true, true),
+    ('ton', 'Toncoin', 'ton', 'ton', 9, NULL, NULL, 'the-open-network', true, false),
+    ('xrp', 'XRP', 'xrp', 'xrp', 6, NULL, NULL, 'ripple', true, false),
+    ('xmr', 'Monero', 'xmr', 'xmr', 12, NULL, NULL, 'monero', true, false);

@@ -35,3 +35,10 @@ def chain() -> Iterator[Chain]:
     # Blocks ten times as fast as in the fleet, so that tests do not wait for them.
     with anvil(block_time_s=0.1) as url:
         yield Chain(url, Node(url), deploy_token(url, TOKEN_KEY))
+
+
+@pytest.fixture
+def own_chain() -> Iterator[Chain]:
+    """A chain of the test's own, for those that rewind it."""
+    with anvil(block_time_s=0.1) as url:
+        yield Chain(url, Node(url), deploy_token(url, TOKEN_KEY))

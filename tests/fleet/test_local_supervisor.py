@@ -160,3 +160,53 @@ def test_a_bound_fleet_ends_with_the_process_that_started_it(state: StateDir) ->
         assert starter.stdout.readline() == b"up\n"
         starter.kill()
     assert processes.wait_until(lambda: not processes_of(state), 15)
+
+
+def foreground(state: StateDir) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "PGP_COMMON.cli", "up", "--state-dir", str(state.root), "--plan", TINY]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=files.CHECKOUT, start_new_session=True)
+
+
+def read_until(program: subprocess.Popen[str], words: str) -> str:
+    assert program.stdout is not None
+    text = ""
+    for line in program.stdout:
+        text += line
+        if words in line:
+            break
+    return text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_fleet_in_the_foreground_shows_its_table_and_ends_with_a_signal(state: StateDir, number: signal.Signals) -> None:
+    with foreground(state) as program:
+        shown = read_until(program, "Ctrl-C ends the fleet.")
+        assert "three" in shown
+        assert book.read(state.fleet).entry("two").url in shown  # type: ignore[union-attr]
+        program.send_signal(number)
+        assert program.wait(20) == 0
+    assert processes_of(state) == []
+
+
+def test_an_up_in_the_foreground_beside_a_running_fleet_shows_the_table_and_leaves_it_running(state: StateDir) -> None:
+    running = pids(up(state))
+    with foreground(state) as program:
+        assert "three" in read_until(program, "together")
+        assert program.wait(20) == 0
+    assert pids(book.read(state.fleet)) == running
+    assert all(psutil.pid_exists(pid) for pid in running.values())
+
+
+def test_down_from_elsewhere_ends_a_fleet_in_the_foreground(state: StateDir) -> None:
+    with foreground(state) as program:
+        read_until(program, "Ctrl-C ends the fleet.")
+        switch.down(state)
+        assert program.wait(20) == 0
+    assert processes_of(state) == []
+
+
+def test_two_ups_at_the_same_time_make_one_fleet(state: StateDir) -> None:
+    code = f"import sys, pathlib; from deploy.local import switch, files; switch.up(files.StateDir.at(pathlib.Path(sys.argv[1])), plan='{TINY}')"
+    starters = [subprocess.Popen([sys.executable, "-c", code, str(state.root)], cwd=files.CHECKOUT) for _ in range(2)]
+    assert [starter.wait(60) for starter in starters] == [0, 0]
+    assert len(processes_of(state)) == 7

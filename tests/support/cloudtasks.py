@@ -15,6 +15,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 LOCATION = "projects/p/locations/l"
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def moment(seconds: float) -> datetime:
+    """Give a time as the google client wants it."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def wait_for(claim: Callable[[], Any], *, timeout_s: float = 15.0) -> Any:
@@ -46,7 +52,9 @@ class Emulator:
         self._flags = flags
         self._queues = queues or []
         self._process: subprocess.Popen[str] | None = None
+        self._said = ""
         self._channel: Any = None
+        self.client: Any = None
 
     def start(self) -> Emulator:
         """Start and wait until it listens. Raises RuntimeError with its words when it ends instead."""
@@ -89,7 +97,9 @@ class Emulator:
     def stop(self) -> str:
         """Ask it to stop; harmless when it has ended."""
         assert self._process is not None
-        return self.end(signal.SIGTERM) if self._process.poll() is None else ""
+        if self._process.poll() is None:
+            self._said = self.end(signal.SIGTERM)
+        return self._said
 
     @property
     def resident_mib(self) -> float:
@@ -113,7 +123,7 @@ class Emulator:
         if task_id:
             task.name = f"{queue}/tasks/{task_id}"
         if after_s:
-            task.schedule_time = time.time() + after_s
+            task.schedule_time = moment(time.time() + after_s)
         return self.client.create_task(parent=queue, task=task)
 
 
@@ -123,6 +133,9 @@ def running(*arguments: Any, **options: Any) -> Iterator[Emulator]:
     emulator = Emulator(*arguments, **options).start()
     try:
         yield emulator
+    except BaseException as error:
+        error.add_note(f"the emulator said:\n{emulator.stop()}")
+        raise
     finally:
         emulator.stop()
 
@@ -144,6 +157,12 @@ class Delivery:
 
 
 Script = Callable[[Delivery, int], "int | tuple[int, dict[str, str]]"]
+
+
+def after(seconds: float, status: int) -> int:
+    """Give a status, but not at once."""
+    time.sleep(seconds)
+    return status
 
 
 def always_ok(_delivery: Delivery, _attempt: int) -> int:

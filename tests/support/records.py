@@ -15,9 +15,9 @@ PLACEHOLDERS = {
 }
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read every record of a folder."""
-    return [record for path in sorted(folder.glob("*.json")) for record in json.loads(path.read_text())]
+def read_records(folder: Path, *names: str) -> list[dict[str, Any]]:
+    """Read the records of a folder's named files."""
+    return [record for name in names for record in json.loads((folder / f"{name}.json").read_text())]
 
 
 def fill(shape: Any, known: dict[str, Any]) -> Any:

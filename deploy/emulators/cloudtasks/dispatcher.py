@@ -83,7 +83,7 @@ class Dispatcher:
         if not stored:
             return
         if task.held:
-            line.ready.append(task)
+            self._hold(line, task)
             self._pump(line)
         elif task.due > time.time():
             self.look_at(task.due)
@@ -91,6 +91,12 @@ class Dispatcher:
             line.has_backlog = True
             if line.room:
                 self.look_at(0.0)
+
+    def _hold(self, line: Line, task: Task) -> None:
+        if self._is_stopping:
+            self.writer.put_back(task)
+        else:
+            line.ready.append(task)
 
     def look_at(self, when: float) -> None:
         """Look for due tasks at this time (seconds since 1970) at the latest."""
@@ -126,7 +132,7 @@ class Dispatcher:
             got[task.queue_id] += 1
             line = self._by_id.get(task.queue_id)
             if line is not None:
-                line.ready.append(task)
+                self._hold(line, task)
         for queue_id, wanted in rooms.items():
             line = self._by_id.get(queue_id)
             if line is not None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import time
 import uuid
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
-import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from deploy.emulators.cloudtasks import messages, names, tasks
@@ -180,6 +178,9 @@ def write_token(last: str) -> str:
 def read_token(token: str) -> str:
     """Read a page token. Raises Refused for one that this server did not make."""
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "The page token is invalid.") from None
+        last = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        last = "\x00"
+    if not last.isprintable():
+        raise Refused.invalid("The page token is invalid.")
+    return last

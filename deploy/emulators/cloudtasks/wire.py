@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -48,12 +49,15 @@ def table(tasks: TaskCalls, queues: QueueCalls) -> dict[str, Call]:
     }
 
 
-def answering(call: Call) -> Callable[[Any, Any], Awaitable[Any]]:
-    """Turn a refusal into its gRPC status, and a bug into INTERNAL without its text."""
+def answering(call: Call, *, whole: bool) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Turn a refusal into its gRPC status, and a bug into INTERNAL without its text.
+
+    A caller that goes away cancels its call; a `whole` one goes on to its end, so that what is in memory follows what was written.
+    """
 
     async def answer(request: Any, context: Any) -> Any:
         try:
-            return await call(request)
+            return await (asyncio.shield(call(request)) if whole else call(request))
         except Refused as no:
             await context.abort(no.code, no.text)
         except Exception:
@@ -65,9 +69,10 @@ def answering(call: Call) -> Callable[[Any, Any], Awaitable[Any]]:
 
 def serve(tasks: TaskCalls, queues: QueueCalls) -> Any:
     """Make the gRPC server; it is neither bound nor started."""
+    # CreateTask, the busy one, needs no shield: the writer itself tells the dispatcher what was stored.
     methods = {
         name: grpc.unary_unary_rpc_method_handler(
-            answering(call),
+            answering(call, whole=name != "CreateTask"),
             request_deserializer=messages.message(f"{name}Request").FromString,
             response_serializer=lambda answer: answer.SerializeToString(),
         )

@@ -57,7 +57,7 @@ def exchange(row: Row) -> dict[str, Any]:
         "expectedAmountFrom": Decimal(row["from_amount"]),
         "expectedAmountTo": Decimal(row["to_amount"]),
         "amountFrom": _amount(row["amount_from"]),
-        "amountTo": _amount(row["amount_to"]) if row["status"] == "finished" else None,
+        "amountTo": _amount(row["amount_to"]) if row["payout_hash"] or row["status"] == "finished" else None,
         "payinAddress": row["payin_address"],
         "payoutAddress": row["payout_address"],
         "payinExtraId": row["payin_extra_id"],

@@ -39,33 +39,23 @@ class Watcher:
         """Tell where to go on: after the last block read, or further back when that block is gone."""
         row = self._vendor.books.one("SELECT block, hash FROM scanned")
         if row is None:
-            # The books are new, so no address of ours can have been paid before.
-            self._note(head)
-            return head + 1
-        block = self._node.block(row["block"]) if row["block"] <= head else None
+            # The books are new: whatever came to an address of ours came just now.
+            return max(head - DEPTH, 0)
+        last = int(row["block"])
+        block = self._node.block(last) if last <= head else None
         if block is not None and block["hash"] == row["hash"]:
-            return int(row["block"]) + 1
-        return max(min(row["block"], head) - DEPTH, 0)
+            return last + 1
+        return max(min(last, head) - DEPTH, 0)
 
     def _scan(self, first: int, last: int) -> None:
         blocks = [block for number in range(first, last + 1) if (block := self._node.block(number)) is not None]
         times = {int(block["number"], 16): int(block["timestamp"], 16) for block in blocks}
+        found = [*_native(blocks), *self._tokens(first, last)]
         with self._vendor.books.write():
-            for found in (*self._native(blocks), *self._tokens(first, last)):
-                self._write(found, times.get(found["block"], 0))
+            for deposit in found:
+                self._write({**deposit, "block_time": times.get(deposit["block"], 0)})
             if blocks:
-                self._note(last, blocks[-1]["hash"])
-
-    def _note(self, number: int, block_hash: str | None = None) -> None:
-        block_hash = block_hash or (self._node.block(number) or {"hash": ""})["hash"]
-        self._vendor.books.run("INSERT OR REPLACE INTO scanned VALUES (1, ?, ?)", (number, block_hash))
-
-    def _native(self, blocks: list[dict[str, Any]]) -> Iterator[Row]:
-        for block in blocks:
-            for sent in block["transactions"]:
-                units = int(sent["value"], 16)
-                if units and sent["to"]:
-                    yield _found(sent["hash"], NATIVE, "eth:eth", units, sent["from"], sent["to"], int(block["number"], 16))
+                self._vendor.books.run("INSERT OR REPLACE INTO scanned VALUES (1, ?, ?)", (last, blocks[-1]["hash"]))
 
     def _tokens(self, first: int, last: int) -> Iterator[Row]:
         if self._vendor.terms.token is None:
@@ -74,15 +64,21 @@ class Watcher:
         for log in self._node.transfers(self._vendor.terms.token, first, last):
             # The place among the transaction's own transfers; the node's logIndex changes when the block does.
             place = places[log["transactionHash"]] = places.get(log["transactionHash"], -1) + 1
-            sender, receiver = ("0x" + topic[26:] for topic in log["topics"][1:3])
-            yield _found(log["transactionHash"], place, "usdt:eth", int(log["data"], 16), sender, receiver, int(log["blockNumber"], 16))
+            yield {
+                "tx_hash": log["transactionHash"],
+                "log_index": place,
+                "asset": "usdt:eth",
+                "units": str(int(log["data"], 16)),
+                "sender": "0x" + log["topics"][1][26:],
+                "receiver": "0x" + log["topics"][2][26:],
+                "block": int(log["blockNumber"], 16),
+            }
 
-    def _write(self, found: Row, block_time: int) -> None:
-        receiver = found.pop("receiver")
-        exchange = self._vendor.books.one("SELECT * FROM exchanges WHERE payin_address = ?", (receiver,))
+    def _write(self, found: Row) -> None:
+        exchange = self._vendor.books.one("SELECT * FROM exchanges WHERE payin_address = ?", (found["receiver"],))
         if exchange is None:
             return
-        row = {**found, "exchange_id": exchange["id"], "block_time": block_time, "seen_at": store.iso(store.now_ms())}
+        row = {**found, "exchange_id": exchange["id"], "seen_at": store.iso(store.now_ms())}
         self._vendor.books.run(
             """INSERT INTO deposits (tx_hash, log_index, exchange_id, asset, units, sender, block, block_time, state, seen_at)
                VALUES (:tx_hash, :log_index, :exchange_id, :asset, :units, :sender, :block, :block_time, 'seen', :seen_at)
@@ -117,13 +113,16 @@ class Watcher:
                 store.change(books, exchange["id"], status="waiting", payin_hash=None, deposit_received_at=None)
 
 
-def _found(tx_hash: str, place: int, asset: str, units: int, sender: str, receiver: str, block: int) -> Row:
-    return {
-        "tx_hash": tx_hash,
-        "log_index": place,
-        "asset": asset,
-        "units": str(units),
-        "sender": sender,
-        "receiver": receiver,
-        "block": block,
-    }
+def _native(blocks: list[dict[str, Any]]) -> Iterator[Row]:
+    for block in blocks:
+        for sent in block["transactions"]:
+            if sent["to"] and int(sent["value"], 16):
+                yield {
+                    "tx_hash": sent["hash"],
+                    "log_index": NATIVE,
+                    "asset": "eth:eth",
+                    "units": str(int(sent["value"], 16)),
+                    "sender": sent["from"],
+                    "receiver": sent["to"],
+                    "block": int(block["number"], 16),
+                }

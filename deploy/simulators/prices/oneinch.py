@@ -48,9 +48,7 @@ def door(quotes: Quotes, tokens: dict[str, str], api_key: str | None) -> Bluepri
             return answer(failure(400, "Invalid token address"), 400)
         if currency not in {None, "", "USD"}:
             return answer(failure(400, "Currency is not supported"), 400)
-        return answer(
-            {address: said for address in lower if (said := spot(quotes, tokens.get(address), in_usd=bool(currency))) is not None}
-        )
+        return answer({address: said for address in lower if (said := spot(quotes, tokens.get(address), in_usd=bool(currency))) is not None})
 
     return blueprint
 

@@ -113,9 +113,7 @@ def check_content(mail: dict[str, Any]) -> list[Problem]:
     if not isinstance(content, list) or not content or not all(isinstance(block, dict) for block in content):
         return [problem(NO_CONTENT, "content")]
     problems = [
-        problem(EMPTY_CONTENT, f"content.{index}.value")
-        for index, block in enumerate(content)
-        if not isinstance(block.get("value"), str) or not block["value"]
+        problem(EMPTY_CONTENT, f"content.{index}.value") for index, block in enumerate(content) if not isinstance(block.get("value"), str) or not block["value"]
     ]
     kinds = [str(block.get("type")) for block in content]
     # Beside these two other types may follow (calendar entries), so their places are compared and not the whole list.

@@ -84,8 +84,6 @@ def check_may_write_to(world: World, user_id: int) -> None:
         raise forbidden("bot was blocked by the user")
     if person["started"]:
         return
-    asked = world.books.one(
-        "SELECT 1 FROM joins WHERE user_id = ? AND state = 'pending' AND date > ?", (user_id, world.now() - JOIN_REQUEST_GRACE_S)
-    )
+    asked = world.books.one("SELECT 1 FROM joins WHERE user_id = ? AND state = 'pending' AND date > ?", (user_id, world.now() - JOIN_REQUEST_GRACE_S))
     if asked is None:
         raise forbidden("bot can't initiate conversation with a user")

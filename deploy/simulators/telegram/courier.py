@@ -82,7 +82,7 @@ class Courier:
         self._due: list[Head] = []
         self._busy: set[str] = set()
         self._loaded = 0
-        self._jobs: queue.SimpleQueue[tuple[Head, dict[str, Any]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Head, dict[str, Any]] | None] = queue.SimpleQueue()
         self._workers = 0
         self._names = itertools.count(1)
         self._gone_since: float | None = None
@@ -109,6 +109,8 @@ class Courier:
                     wait_s = min(wait_s, self._hand_out(webhook))
                 if not stop.is_set():
                     self._lock.wait(max(wait_s, 0.001))
+        for _ in range(self._workers):
+            self._jobs.put(None)
 
     def _load(self) -> None:
         """Look at the updates that came since the last look; each queue's first one becomes its head."""
@@ -137,8 +139,8 @@ class Courier:
         return 0.5
 
     def _work(self) -> None:
-        while True:
-            head, webhook = self._jobs.get()
+        while (job := self._jobs.get()) is not None:
+            head, webhook = job
             try:
                 self._carry(head, webhook)
             except Exception:  # noqa: BLE001 - a bug in the simulator is shown, and the update comes again
@@ -208,13 +210,13 @@ class Courier:
         if webhook["secret_token"]:
             headers["X-Telegram-Bot-Api-Secret-Token"] = webhook["secret_token"]
         try:
-            answer = self._http.request(
-                "POST", webhook["url"], body=body.encode(), headers=headers, timeout=self.pace.timeout_s, redirect=False
-            )
+            answer = self._http.request("POST", webhook["url"], body=body.encode(), headers=headers, timeout=self.pace.timeout_s, redirect=False)
+        except urllib3.exceptions.NewConnectionError:
+            return Outcome(0, "Connection refused")
         except urllib3.exceptions.TimeoutError:
             return Outcome(0, "Read timeout expired")
         except urllib3.exceptions.HTTPError:
-            return Outcome(0, "Connection refused")
+            return Outcome(0, "Webhook connection closed")
         retry_after = answer.headers.get("Retry-After", "")
         return Outcome(answer.status, answer.reason or "", int(retry_after) if retry_after.isdecimal() else 0, answer.data)
 

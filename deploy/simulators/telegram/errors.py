@@ -22,8 +22,7 @@ USUAL = {
 
 QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 NOT_MODIFIED = (
-    "message is not modified: specified new message content and reply markup are exactly the same as a current content"
-    " and reply markup of the message"
+    "message is not modified: specified new message content and reply markup are exactly the same as a current content and reply markup of the message"
 )
 WEBHOOK_IS_ACTIVE = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 OTHER_POLLER = "terminated by other getUpdates request; make sure that only one bot instance is running"

@@ -49,9 +49,7 @@ def create_subscription(telegram: Telegram, params: Params) -> Json:
 def export(telegram: Telegram, params: Params) -> str:
     """Make a new primary link; the old one is revoked."""
     chat = administered(telegram, params)
-    telegram.world.books.run(
-        "UPDATE links SET is_revoked = 1 WHERE chat_id = ? AND is_primary AND creator_id = ?", (chat["id"], telegram.world.account.id)
-    )
+    telegram.world.books.run("UPDATE links SET is_revoked = 1 WHERE chat_id = ? AND is_primary AND creator_id = ?", (chat["id"], telegram.world.account.id))
     return str(add(telegram, chat, {"is_primary": 1})["invite_link"])
 
 
@@ -101,9 +99,7 @@ def wishes(params: Params) -> Json:
 
 def add(telegram: Telegram, chat: Row, wanted: Json) -> Json:
     world = telegram.world
-    empty = dict.fromkeys(
-        ("expire_date", "member_limit", "creates_join_request", "is_primary", "is_revoked", "subscription_period", "subscription_price"), 0
-    )
+    empty = dict.fromkeys(("expire_date", "member_limit", "creates_join_request", "is_primary", "is_revoked", "subscription_period", "subscription_price"), 0)
     address = f"https://t.me/+{secrets.token_urlsafe(12)}"
     mine = {"link": address, "chat_id": chat["id"], "creator_id": world.account.id, "name": "", "created": world.now()}
     return store(world, empty | mine | wanted)

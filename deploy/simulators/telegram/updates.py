@@ -129,9 +129,7 @@ class UpdateQueue:
 
     def head(self, queue: str, after: int = 0) -> Row | None:
         """Read the first update that waits in one queue, after another one when asked so."""
-        return self.world.books.one(
-            "SELECT * FROM updates WHERE queue = ? AND ended IS NULL AND seq > ? ORDER BY seq LIMIT 1", (queue, after)
-        )
+        return self.world.books.one("SELECT * FROM updates WHERE queue = ? AND ended IS NULL AND seq > ? ORDER BY seq LIMIT 1", (queue, after))
 
     def _wait(self, ticket: object, left_s: float) -> None:
         """Wait for a change; a second poller, or a webhook, ends the first one's wait with 409."""

@@ -93,3 +93,17 @@ def test_an_empty_purse_records_nothing(chain, books):
     with pytest.raises(PurseEmptyError):
         purse.send("payment:1", to=purse.address, units=6)
     assert books.all("SELECT * FROM sends") == []
+
+
+def test_a_payment_that_a_reorganisation_removed_is_made_again_with_the_same_transaction(own_chain, books):
+    purse = Purse(books, own_chain.node, "0x" + bytes(own_chain.account(10**19).key).hex())
+    to = own_chain.account().address
+    # The re-organisation takes the balance back as well, unless it is old enough.
+    own_chain.node.call("anvil_mine", hex(20))
+    tx_hash = purse.send("payment:1", to=to, units=7)
+    assert balance_becomes(own_chain, to, 7)
+    own_chain.node.call("anvil_reorg", 5, [])
+    assert own_chain.node.receipt(tx_hash) is None
+    purse.push()
+    assert balance_becomes(own_chain, to, 7)
+    assert own_chain.node.receipt(tx_hash)["status"] == "0x1"

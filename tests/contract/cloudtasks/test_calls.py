@@ -11,7 +11,7 @@ from google.cloud import tasks_v2
 from google.iam.v1 import iam_policy_pb2
 from google.protobuf import field_mask_pb2
 
-from tests.support.cloudtasks import LOCATION, Emulator, Target, running, wait_for
+from tests.support.cloudtasks import LOCATION, Emulator, Target, after, moment, running, wait_for
 
 NOWHERE = "http://127.0.0.1:9/"
 NO_QUEUE = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to initialize."
@@ -87,7 +87,7 @@ Change = Callable[[tasks_v2.Task, str], object]
         (lambda task, _: setattr(task.http_request, "url", ""), "HttpRequest.url is required"),
         (lambda task, _: setattr(task.http_request, "url", "ftp://x"), "must start with 'http://' or 'https://'"),
         (lambda task, _: setattr(task.http_request, "url", "http://" + "x" * 2083), "at most 2083"),
-        (lambda task, _: setattr(task, "schedule_time", time.time() + 31 * 86400), "no more than 720h in the future"),
+        (lambda task, _: setattr(task, "schedule_time", moment(time.time() + 31 * 86400)), "no more than 720h in the future"),
         (lambda task, _: setattr(task, "dispatch_deadline", {"seconds": 14}), r"must be between \[15s, 30m\]"),
         (lambda task, _: setattr(task, "dispatch_deadline", {"seconds": 1801}), r"must be between \[15s, 30m\]"),
         (lambda task, _: setattr(task, "http_request", {"url": NOWHERE, "http_method": "GET", "body": b"x"}), "only if the HTTP method is"),
@@ -122,7 +122,7 @@ def test_a_task_may_be_as_long_as_the_service_allows_and_no_longer(emulator: Emu
 
 def big(queue: str, task_id: str, size: int) -> tasks_v2.Task:
     # A time with as many digits as it takes, so that all three are equally long.
-    return tasks_v2.Task(name=f"{queue}/tasks/{task_id}", http_request={"url": NOWHERE, "body": b"x" * size}, schedule_time=int(time.time()) + 999)
+    return tasks_v2.Task(name=f"{queue}/tasks/{task_id}", http_request={"url": NOWHERE, "body": b"x" * size}, schedule_time=moment(int(time.time()) + 999))
 
 
 def test_only_the_full_view_shows_the_body(emulator: Emulator) -> None:
@@ -163,7 +163,7 @@ def test_a_deleted_task_is_not_sent(emulator: Emulator, target: Target) -> None:
 
 
 def test_a_task_deleted_on_its_way_is_not_sent_again(emulator: Emulator, target: Target) -> None:
-    target.script = lambda *_: time.sleep(0.3) or 500
+    target.script = lambda *_: after(0.3, 500)
     task = emulator.create(emulator.queue(), target.url, "late")
     target.wait(1)
     emulator.client.delete_task(name=task.name)

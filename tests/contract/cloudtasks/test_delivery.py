@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core import exceptions
 from google.cloud import tasks_v2
 
-from tests.support.cloudtasks import Emulator, Target, running, wait_for
+from tests.support.cloudtasks import Emulator, Target, after, running, wait_for
 
 
 def cloudtasks_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -101,7 +102,7 @@ def test_a_target_that_does_not_answer_is_tried_again(emulator: Emulator, target
 
 def test_an_attempt_that_takes_too_long_is_cut_off_and_counts_as_no_execution(database: str, target: Target) -> None:
     with running(database, "--default-deadline-s", "0.3") as emulator:
-        target.script = lambda _, before: time.sleep(1.0) or 200 if before == 0 else 200
+        target.script = lambda _, before: after(1.0, 200) if before == 0 else 200
         emulator.create(emulator.queue(), target.url)
         first, second = target.wait(2)
     assert 0.3 <= second.at - first.at < 1.0
@@ -123,7 +124,7 @@ def test_a_failed_task_waits_longer_each_time(emulator: Emulator, target: Target
     queue = emulator.queue(max_backoff={"seconds": 60}, max_doublings=2)
     emulator.create(queue, target.url)
     times = [delivery.at for delivery in target.wait(5)]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     for wait, expected in zip(waits, [0.1, 0.2, 0.4, 0.8], strict=True):
         assert expected - 0.01 <= wait < expected + 0.3
 
@@ -148,7 +149,7 @@ def test_a_task_may_bring_its_own_retry_limits(emulator: Emulator, target: Targe
 
 
 def test_no_more_tasks_are_on_their_way_than_the_queue_allows(emulator: Emulator, target: Target) -> None:
-    target.script = lambda *_: time.sleep(0.05) or 200
+    target.script = lambda *_: after(0.05, 200)
     queue = emulator.queue(concurrent=2)
     for index in range(60):
         emulator.create(queue, target.url, f"t{index}")

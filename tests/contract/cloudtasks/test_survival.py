@@ -33,54 +33,52 @@ def execute(database: str, statement: str) -> None:
 def test_a_kill_in_the_middle_of_deliveries_loses_nothing(database: str, target: Target) -> None:
     slow = threading.Event()
     target.script = lambda *_: slow.wait(10) and 200
-    emulator = Emulator(database, queues=kept(max_concurrent_dispatches=5)).start()
-    for index in range(20):
-        emulator.create(QUEUE, target.url, f"t{index}")
-    on_their_way = {delivery.task_id for delivery in target.wait(5)}
-    emulator.kill()
-    slow.set()
-    target.script = lambda *_: 200
-    emulator.start()
-    wait_for(lambda: len({delivery.task_id for delivery in target.deliveries}) == 20)
-    wait_for(lambda: not list(emulator.client.list_tasks(parent=QUEUE)))
-    for task_id, times in Counter(delivery.task_id for delivery in target.deliveries).items():
-        assert times == (2 if task_id in on_their_way else 1)
-        if task_id in on_their_way:
-            assert int(target.of(task_id)[1].headers["X-CloudTasks-TaskRetryCount"]) >= 1
-    with pytest.raises(exceptions.AlreadyExists):
-        emulator.create(QUEUE, target.url, "t1")
-    emulator.stop()
+    with running(database, queues=kept(max_concurrent_dispatches=5)) as emulator:
+        for index in range(20):
+            emulator.create(QUEUE, target.url, f"t{index}")
+        on_their_way = {delivery.task_id for delivery in target.wait(5)}
+        emulator.kill()
+        slow.set()
+        target.script = lambda *_: 200
+        emulator.start()
+        wait_for(lambda: len({delivery.task_id for delivery in target.deliveries}) == 20)
+        wait_for(lambda: not list(emulator.client.list_tasks(parent=QUEUE)))
+        for task_id, times in Counter(delivery.task_id for delivery in target.deliveries).items():
+            assert times == (2 if task_id in on_their_way else 1)
+            if task_id in on_their_way:
+                assert int(target.of(task_id)[1].headers["X-CloudTasks-TaskRetryCount"]) >= 1
+        with pytest.raises(exceptions.AlreadyExists):
+            emulator.create(QUEUE, target.url, "t1")
 
 
 def test_whatever_was_answered_is_delivered_though_the_process_is_killed_again_and_again(database: str, target: Target) -> None:
-    emulator = Emulator(database, queues=kept(max_concurrent_dispatches=10)).start()
-    answered: set[str] = set()
-    stop = threading.Event()
+    with running(database, queues=kept(max_concurrent_dispatches=10)) as emulator:
+        answered: set[str] = set()
+        stop = threading.Event()
 
-    def create(worker: int) -> None:
-        index = 0
-        while not stop.is_set():
-            index += 1
-            task_id = f"w{worker}-{index}"
-            with contextlib.suppress(exceptions.GoogleAPICallError, ValueError):
-                emulator.create(QUEUE, target.url, task_id)
-                answered.add(task_id)
-            time.sleep(0.002)
+        def create(worker: int) -> None:
+            index = 0
+            while not stop.is_set():
+                index += 1
+                task_id = f"w{worker}-{index}"
+                with contextlib.suppress(exceptions.GoogleAPICallError, ValueError):
+                    emulator.create(QUEUE, target.url, task_id)
+                    answered.add(task_id)
+                time.sleep(0.002)
 
-    workers = [threading.Thread(target=create, args=(worker,)) for worker in range(3)]
-    for worker in workers:
-        worker.start()
-    for _ in range(3):
-        time.sleep(0.4)
-        emulator.kill()
-        emulator.start()
-    time.sleep(0.2)
-    stop.set()
-    for worker in workers:
-        worker.join()
-    wait_for(lambda: answered <= {delivery.task_id for delivery in target.deliveries})
-    assert len(answered) > 100
-    emulator.stop()
+        workers = [threading.Thread(target=create, args=(worker,)) for worker in range(3)]
+        for worker in workers:
+            worker.start()
+        for _ in range(3):
+            time.sleep(0.4)
+            emulator.kill()
+            emulator.start()
+        time.sleep(0.2)
+        stop.set()
+        for worker in workers:
+            worker.join()
+        wait_for(lambda: answered <= {delivery.task_id for delivery in target.deliveries})
+        assert len(answered) > 100
 
 
 def test_a_lost_database_session_loses_nothing_and_sends_nothing_twice(database: str, target: Target) -> None:
@@ -144,38 +142,36 @@ def test_what_one_emulator_holds_the_other_takes_up_when_it_dies(database: str, 
 def test_a_stop_is_quick_and_leaves_what_it_cut_off_to_the_next_process(database: str, target: Target) -> None:
     slow = threading.Event()
     target.script = lambda _, before: slow.wait(20) and 200 if before == 0 else 200
-    emulator = Emulator(database, queues=kept(max_concurrent_dispatches=1)).start()
-    emulator.create(QUEUE, target.url, "cut")
-    emulator.create(QUEUE, target.url, "waiting")
-    target.wait(1)
-    begun = time.monotonic()
-    emulator.end(signal.SIGTERM)
-    assert time.monotonic() - begun < 5
-    slow.set()
-    emulator.start()
-    deliveries = target.wait(3)
-    retries = {delivery.task_id: delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in deliveries[1:]}
-    assert retries == {"cut": "1", "waiting": "0"}
-    emulator.stop()
+    with running(database, queues=kept(max_concurrent_dispatches=1)) as emulator:
+        emulator.create(QUEUE, target.url, "cut")
+        emulator.create(QUEUE, target.url, "waiting")
+        target.wait(1)
+        begun = time.monotonic()
+        emulator.end(signal.SIGTERM)
+        assert time.monotonic() - begun < 5
+        slow.set()
+        emulator.start()
+        deliveries = target.wait(3)
+        retries = {delivery.task_id: delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in deliveries[1:]}
+        assert retries == {"cut": "1", "waiting": "0"}
 
 
 def test_schedules_counts_and_pauses_survive_a_restart(database: str, target: Target) -> None:
     target.script = lambda _, before: 500 if before < 2 else 200
-    emulator = Emulator(database, queues=kept()).start()
-    task = emulator.create(QUEUE, target.url, "retried")
-    target.wait(2)
-    wait_for(lambda: emulator.client.get_task(name=task.name).response_count == 2)
-    emulator.client.pause_queue(name=QUEUE)
-    emulator.create(QUEUE, target.url, "paused", after_s=0.2)
-    emulator.stop()
-    emulator.start()
-    time.sleep(0.6)
-    assert len(target.deliveries) == 2
-    emulator.client.resume_queue(name=QUEUE)
-    deliveries: list[Delivery] = target.wait(4)
-    assert {delivery.task_id: delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in deliveries[2:]}["paused"] == "0"
-    assert [delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in target.of("retried")][:3] == ["0", "1", "2"]
-    emulator.stop()
+    with running(database, queues=kept()) as emulator:
+        task = emulator.create(QUEUE, target.url, "retried")
+        target.wait(2)
+        wait_for(lambda: emulator.client.get_task(name=task.name).response_count == 2)
+        emulator.client.pause_queue(name=QUEUE)
+        emulator.create(QUEUE, target.url, "paused", after_s=0.2)
+        emulator.stop()
+        emulator.start()
+        time.sleep(0.6)
+        assert len(target.deliveries) == 2
+        emulator.client.resume_queue(name=QUEUE)
+        deliveries: list[Delivery] = target.wait(4)
+        assert {delivery.task_id: delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in deliveries[2:]}["paused"] == "0"
+        assert [delivery.headers["X-CloudTasks-TaskRetryCount"] for delivery in target.of("retried")][:3] == ["0", "1", "2"]
 
 
 def test_a_backlog_is_worked_off_with_little_memory(database: str, target: Target) -> None:

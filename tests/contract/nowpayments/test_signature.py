@@ -16,10 +16,14 @@ from deploy.simulators.nowpayments.signing import canonical, sign
 HERE = Path(__file__).parent
 SECRET = "test-ipn-secret"
 
-NUMBERS = """0 -0 0.0 1 1.0 12.50 1e-6 0.000002 1e-7 9.9e-7 1.5e-9 0.00022187 1e20 1e21 1.5e21 123456789012345680000 12345678901234567890
-5.745459419e9 9007199254740993 -12.75 0.1 100 1e400 -1e-400 2.5e-324 1.7976931348623157e308 0.30000000000000004 4.35 1E3""".split()
+NUMBERS = [
+    "0", "-0", "0.0", "1", "1.0", "12.50", "1e-6", "0.000002", "1e-7", "9.9e-7", "1.5e-9", "0.00022187", "1e20", "1e21", "1.5e21",
+    "123456789012345680000", "12345678901234567890", "5.745459419e9", "9007199254740993", "-12.75", "0.1", "100", "1e400", "-1e-400",
+    "2.5e-324", "1.7976931348623157e308", "0.30000000000000004", "4.35", "1E3",
+]  # fmt: skip
 STRINGS = [
-    "", "plain", 'quo"te', "back\\slash", "a/b", "\n\r\t\b\f", "\x00\x1f\x7f", "é ü ß", "日本", "😀", "\ud800", "x\udfff", "\ud83d!", "\u2028\u2029", "<b>&", "-0", "__proto__",
+    "", "plain", 'quo"te', "back\\slash", "a/b", "\n\r\t\b\f", "\x00\x1f\x7f", "é ü ß", "日本", "😀", "\ud800", "x\udfff", "\ud83d!",
+    "\u2028\u2029", "<b>&", "-0", "__proto__",
 ]  # fmt: skip
 KEYS = [
     *STRINGS, "0", "1", "01", "10", "9", "2", "-1", "1.5", "4294967294", "4294967295", "4294967296", "9007199254740991", "9007199254740993",
@@ -29,9 +33,7 @@ KEYS = [
 
 def awkward(chance: random.Random, depth: int = 0) -> str:
     """Write the JSON text of an awkward object; as text, because Python could not write all of these numbers."""
-    pairs = []
-    for key in chance.sample(KEYS, chance.randint(0, 6)):
-        pairs.append(f"{json.dumps(key)}:{value(chance, depth)}")
+    pairs = [f"{json.dumps(key)}:{value(chance, depth)}" for key in chance.sample(KEYS, chance.randint(0, 6))]
     return "{" + ",".join(pairs) + "}"
 
 

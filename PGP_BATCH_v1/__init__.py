@@ -1,0 +1,1 @@
+"""Gathers what is due: owners' ETH into conversions (microbatchprocessor), their USDT into payouts (batchprocessor)."""

@@ -1,0 +1,1 @@
+"""Gives every owner who has earned enough one payout."""

@@ -1,0 +1,1 @@
+"""Turns what owners earned into USDT, and shares out what arrived."""

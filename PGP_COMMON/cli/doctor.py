@@ -1,0 +1,138 @@
+"""Checks the settings, the connections and the books of a fleet; a sentence a problem."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.place import StateOption
+from PGP_COMMON.errors import Misconfigured, PgpError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem: where, what, and what helps."""
+
+    area: str
+    sentence: str
+
+
+Check = Callable[[Mapping[str, str]], Iterator[Finding]]
+
+
+def _manifest(_known: Mapping[str, str]) -> Iterator[Finding]:
+    from PGP_COMMON.soundness import problems
+
+    yield from (Finding("manifest", problem) for problem in problems())
+
+
+def _settings(known: Mapping[str, str]) -> Iterator[Finding]:
+    from PGP_COMMON.config import BaseConfigManager
+    from PGP_COMMON.fleet import FLEET
+
+    for service in FLEET:
+        try:
+            BaseConfigManager(service, known)
+        except Misconfigured as error:
+            yield Finding("settings", str(error))
+    if known.get("HOST_WALLET_USDT_ADDRESS", "").lower() != known.get("HOST_WALLET_ETH_ADDRESS", "").lower():
+        yield Finding("settings", "HOST_WALLET_USDT_ADDRESS is not the wallet's own address: USDT sent there would never be seen")
+    if not known.get("NOWPAYMENTS_EMAIL"):
+        yield Finding(
+            "settings", "without NOWPAYMENTS_EMAIL and NOWPAYMENTS_PASSWORD, payments whose notices were all lost and that we never saw are not found"
+        )
+
+
+def _books(known: Mapping[str, str]) -> Iterator[Finding]:
+    from migrations import run
+    from PGP_COMMON.health import expected_revision
+    from PGP_COMMON.money_machines.invariants import breaches
+
+    db = database(known)
+    here = run.current(db.engine)
+    if (here or "") < expected_revision():
+        yield Finding("schema", f"the database is at {here or 'nothing'}, this code wants {expected_revision()}: run `pgp migrate up`")
+        return
+    with db.reading() as tx:
+        for invariant, breach in breaches(tx):
+            yield Finding("invariant", f"{invariant.code}, {invariant.claim}: {breach.subject}: {breach.detail}")
+    yield from _open_letters(known)
+
+
+def _open_letters(known: Mapping[str, str]) -> Iterator[Finding]:
+    from PGP_COMMON.money_machines import standing
+
+    with database(known).reading() as tx:
+        for letter in standing.open_letters(tx):
+            yield Finding("dead letter", f"{letter.source} {letter.subject}: {letter.reason}")
+        for pause in standing.pauses(tx):
+            yield Finding("pause", f"{pause.source} is paused: {pause.reason}")
+        for wallet in standing.frozen_wallets(tx):
+            yield Finding("wallet", f"{wallet.subject} is frozen: {wallet.reason}; look at `pgp wallet show`")
+
+
+def _chain(known: Mapping[str, str]) -> Iterator[Finding]:
+    from PGP_COMMON.clients.ethereum import Ethereum
+    from PGP_COMMON.money_machines import standing
+
+    with database(known).reading() as tx:
+        wallets, sent = standing.wallet_standing(tx), standing.final_transfers(tx)
+    if not wallets:
+        yield Finding("wallet", "there is no wallet yet: run `pgp wallet init`")
+        return
+    urls = tuple(url.strip() for url in known.get("ETHEREUM_RPC_URL", "").split(",") if url.strip())
+    chain = Ethereum(urls, chain_id=wallets[0].chain_id, tokens={"usdterc20": known.get("USDT_CONTRACT", "")})
+    chain.check_chain()
+    for wallet in wallets:
+        on_chain = chain.balance(wallet.asset, wallet.address)
+        booked = int(wallet.ledger_units + wallet.unfinal_units)
+        # While a transfer is under way its gas is burned and not yet booked; whatever is final is compared to the unit.
+        if on_chain != booked and not wallet.gas_unbooked:
+            yield Finding("wallet", f"{wallet.asset}: the chain has {on_chain}, the ledger {booked} (difference {on_chain - booked})")
+    for transfer in sent:
+        if chain.transaction(transfer.tx_hash) is None:
+            yield Finding("chain", f"transfer {transfer.id} is final here, and the chain does not know {transfer.tx_hash}")
+
+
+CHECKS: dict[str, Check] = {"manifest": _manifest, "settings": _settings, "books": _books, "chain": _chain}
+
+
+def examine(known: Mapping[str, str]) -> list[Finding]:
+    """Everything that is wrong; a check that cannot be made is a finding too."""
+    found: list[Finding] = []
+    for area, check in CHECKS.items():
+        try:
+            found += check(known)
+        except PgpError as error:
+            found.append(Finding(area, f"could not be checked: {error}"))
+    return found
+
+
+def doctor(
+    service: Annotated[str, typer.Argument(help="check only this service's settings")] = "",
+    state: StateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for a machine")] = False,
+) -> None:
+    """Check everything; exit status 1 and a sentence for each problem."""
+    known = settings(state)
+    if service:
+        from PGP_COMMON.config import BaseConfigManager
+        from PGP_COMMON.directory import service_named
+
+        BaseConfigManager(service_named(service), known)
+        typer.echo(f"{service} has all its settings")
+        return
+    found = examine(known)
+    if as_json:
+        typer.echo(json.dumps([finding.__dict__ for finding in found], indent=1))
+    else:
+        for finding in found:
+            typer.echo(f"❌ {finding.area}: {finding.sentence}")
+        typer.echo("✅ nothing is wrong" if not found else f"{len(found)} problems")
+    sys.exit(1 if found else 0)

@@ -1,0 +1,145 @@
+"""Our wallet: its nonces, its freeze, what it may spend, and how far its chain has been read. States and SQL of wallet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.errors import Conflict
+from PGP_COMMON.money_machines import ledger
+from PGP_COMMON.money_machines.rows import Row
+
+# Gas is paid in this; payouts are funded with that.
+GAS: Final = "eth"
+FUNDING: Final = "usdterc20"
+
+
+@dataclass(frozen=True)
+class WalletRow(Row):
+    """The wallet. Every nonce from `first_nonce` to before `next_nonce` belongs to one transfer; its chain has been read up to `scanned_block`."""
+
+    id: int
+    address: str
+    chain_id: int
+    first_nonce: int
+    next_nonce: int
+    scanned_block: int
+    max_in_flight: int
+    gas_reserve_wei: int
+    frozen_reason: str | None
+
+
+def find(tx: Transaction, address: str) -> WalletRow | None:
+    """The wallet with this address, or None while `pgp wallet init` has not opened it."""
+    return tx.one(
+        WalletRow,
+        """
+        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_reason
+          FROM wallet WHERE lower(address) = lower(:address)
+        """,
+        address=address,
+    )
+
+
+def lock(tx: Transaction, wallet_id: int) -> WalletRow | None:
+    """The wallet, locked until the transaction ends: whoever signs has it alone. Its transfer is locked before it, ledger accounts after it."""
+    return tx.one(
+        WalletRow,
+        """
+        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_reason
+          FROM wallet WHERE id = :id FOR NO KEY UPDATE
+        """,
+        id=wallet_id,
+    )
+
+
+def open(tx: Transaction, *, address: str, chain_id: int, nonce: int, block: int, balances: Mapping[str, int], gas_reserve_wei: int | None = None) -> int:  # noqa: A001 - the ledger's word
+    """Begin a wallet's books: its address, its next nonce, and what it holds at `block` (base units by asset), which is the platform's own.
+
+    Gives back its id; raises Conflict when there is a wallet already.
+    """
+    if tx.value("SELECT count(*) FROM wallet"):
+        raise Conflict("a wallet has been opened before")
+    made = int(
+        tx.value(
+            """
+            INSERT INTO wallet (address, chain_id, first_nonce, next_nonce, scanned_block, gas_reserve_wei)
+            VALUES (:address, :chain_id, :nonce, :nonce, :block, coalesce(CAST(:reserve AS numeric), 20000000000000000))
+            RETURNING id
+            """,
+            address=address,
+            chain_id=chain_id,
+            nonce=nonce,
+            block=block,
+            reserve=gas_reserve_wei,
+        )
+    )
+    lines = [line for asset, units in balances.items() for line in (ledger.debit(ledger.wallet(asset), units), ledger.credit(ledger.equity(asset), units))]
+    if any(balances.values()):
+        ledger.post(tx, "wallet.open", made, lines)
+    return made
+
+
+def take_nonce(tx: Transaction, wallet_id: int, *, nonce: int) -> bool:
+    """Use up the wallet's next nonce, which must be this one; the caller holds the lock."""
+    return tx.run("UPDATE wallet SET next_nonce = next_nonce + 1 WHERE id = :id AND next_nonce = :nonce", id=wallet_id, nonce=nonce) == 1
+
+
+def freeze(tx: Transaction, wallet_id: int, *, reason: str) -> bool:
+    """Sign nothing from now on, until an operator says so; the first reason stays. False when it was frozen already."""
+    return tx.run("UPDATE wallet SET frozen_reason = :reason, frozen_at = pgp_now() WHERE id = :id AND frozen_reason IS NULL", id=wallet_id, reason=reason) == 1
+
+
+def unfreeze(tx: Transaction, wallet_id: int) -> bool:
+    """Sign again. Only an operator does this; False when it was not frozen."""
+    return tx.run("UPDATE wallet SET frozen_reason = NULL, frozen_at = NULL WHERE id = :id AND frozen_reason IS NOT NULL", id=wallet_id) == 1
+
+
+def mark_scanned(tx: Transaction, wallet_id: int, *, after: int, block: int) -> bool:
+    """Note that the chain has been read from behind `after` up to `block`; False when another run was first."""
+    return tx.run("UPDATE wallet SET scanned_block = :block WHERE id = :id AND scanned_block = :after", id=wallet_id, after=after, block=block) == 1
+
+
+# --- what it may spend
+
+
+def gas_money_wei(tx: Transaction) -> int:
+    """The platform's own ETH: its deposits, and its fees on money that has arrived, less what gas, exchanges and losses have cost (money.md 5)."""
+    own = ledger.balance(tx, ledger.equity(GAS)) + ledger.balance(tx, ledger.fee_income(GAS))
+    spent = sum(ledger.balance(tx, account(GAS)) for account in (ledger.gas_expense, ledger.swap_expense, ledger.loss_expense))
+    not_arrived = tx.value(
+        """
+        SELECT coalesce(sum(p.fee_units), 0) FROM processed_payments p
+         WHERE p.state = 'credited' AND p.outcome_asset = :gas AND NOT EXISTS (SELECT 1 FROM arrival a WHERE a.payment_id = p.id)
+        """,
+        gas=GAS,
+    )
+    return own - spent - int(not_arrived)
+
+
+def platform_units(tx: Transaction) -> int:
+    """The platform's own USDT, in base units: its deposits less what refunds and losses have cost. Below zero, owners' money would pay for them."""
+    spent = ledger.balance(tx, ledger.swap_expense(FUNDING)) + ledger.balance(tx, ledger.loss_expense(FUNDING))
+    return ledger.balance(tx, ledger.equity(FUNDING)) - spent
+
+
+def obstacle(tx: Transaction, wallet: WalletRow, *, fees_wei: int = 0) -> str | None:
+    """Why nothing new may be signed, or None. `fees_wei` is what transfers in flight and the new one may burn.
+
+    Whoever plans payouts asks this too: a payout that could not be funded stays `reserved`, with the reason.
+    """
+    if wallet.frozen_reason is not None:
+        return f"the wallet is frozen: {wallet.frozen_reason}"
+    if gas_money_wei(tx) - fees_wei < wallet.gas_reserve_wei:
+        return "gas money is below the reserve: a deposit of ETH is needed"
+    if platform_units(tx) < 0:
+        return "the platform's USDT is below zero: a deposit of USDT is needed"
+    return None
+
+
+def covers(tx: Transaction, wallet: WalletRow, *, asset: str, units: int, fees_wei: int) -> bool:
+    """Whether the books hold enough for a transfer of so many base units; ETH keeps the reserve and the gas of what is in flight."""
+    held = ledger.balance(tx, ledger.wallet(asset))
+    return held >= units + (wallet.gas_reserve_wei + fees_wei if asset == GAS else 0)

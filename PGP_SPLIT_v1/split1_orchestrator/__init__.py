@@ -1,0 +1,1 @@
+"""Leads a payout from reserved money to an exchange that waits for it."""
