@@ -81,25 +81,30 @@ def lock_membership(tx: Transaction, *, channel_id: int, buyer_id: int) -> int:
     )
 
 
-def is_ours(tx: Transaction, *, closed_channel_id: int) -> bool:
-    """Whether a Telegram chat is the closed channel of somebody here."""
-    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM channel WHERE closed_channel_id = :closed_channel_id)", closed_channel_id=closed_channel_id))
+@dataclass(frozen=True)
+class Live(Row):
+    """Access that a buyer has now; `ends_at` is the end of the last of his entitlements, which follow one another."""
+
+    membership_id: int
+    channel_id: int
+    closed_title: str
+    ends_at: datetime
 
 
-def may_enter(tx: Transaction, *, closed_channel_id: int, buyer_id: int) -> bool:
-    """Whether a Telegram user holds a live entitlement to a closed channel."""
-    return bool(
-        tx.value(
-            """
-            SELECT EXISTS (
-                SELECT 1 FROM channel c
-                  JOIN membership m ON m.channel_id = c.id AND m.buyer_id = :buyer_id
-                  JOIN entitlement e ON e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()
-                 WHERE c.closed_channel_id = :closed_channel_id)
-            """,
-            closed_channel_id=closed_channel_id,
-            buyer_id=buyer_id,
-        )
+def live_entitlement(tx: Transaction, *, closed_channel_id: int, buyer_id: int) -> Live | None:
+    """What a Telegram user may be in a closed channel for, or None."""
+    return tx.one(
+        Live,
+        """
+        SELECT m.id AS membership_id, c.id AS channel_id, c.closed_title, max(e.ends_at) AS ends_at
+          FROM channel c
+          JOIN membership m ON m.channel_id = c.id AND m.buyer_id = :buyer_id
+          JOIN entitlement e ON e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()
+         WHERE c.closed_channel_id = :closed_channel_id
+         GROUP BY m.id, c.id
+        """,
+        closed_channel_id=closed_channel_id,
+        buyer_id=buyer_id,
     )
 
 
@@ -107,20 +112,22 @@ def may_enter(tx: Transaction, *, closed_channel_id: int, buyer_id: int) -> bool
 
 
 @dataclass(frozen=True)
-class Ended(Row):
-    """An entitlement whose time is `over`, or not yet. `live_elsewhere`: the buyer has more time after it; `expired`: this was done before."""
+class Ending(Row):
+    """An entitlement whose time is over, or not yet: `renewed` when the buyer has more time after it, `expired` when this was done before."""
 
     id: int
     membership_id: int
     buyer_id: int
+    channel_id: int
     closed_channel_id: int
     ends_at: datetime
     over: bool
-    live_elsewhere: bool
+    renewed: bool
     expired: bool
+    present: bool
 
 
-def due_to_expire(tx: Transaction, *, limit: int) -> list[int]:
+def due_to_expire(tx: Transaction, *, limit: int = 500) -> list[int]:
     """Entitlements whose time is over and that nobody has ended yet, the oldest first."""
     return list(
         tx.value(
@@ -133,14 +140,15 @@ def due_to_expire(tx: Transaction, *, limit: int) -> list[int]:
     )
 
 
-def ended(tx: Transaction, entitlement_id: int) -> Ended | None:
-    """How an entitlement stands beside the buyer's others."""
+def lock_ending(tx: Transaction, entitlement_id: int) -> Ending | None:
+    """An entitlement with its membership locked, so that a renewal waits for us or we see it."""
+    tx.value("SELECT m.id FROM membership m JOIN entitlement e ON e.membership_id = m.id WHERE e.id = :id FOR NO KEY UPDATE OF m", id=entitlement_id)
     return tx.one(
-        Ended,
+        Ending,
         """
-        SELECT e.id, e.membership_id, m.buyer_id, c.closed_channel_id, e.ends_at, e.ends_at <= pgp_now() OR e.revoked_at IS NOT NULL AS over,
+        SELECT e.id, e.membership_id, m.buyer_id, m.channel_id, c.closed_channel_id, e.ends_at, e.ends_at <= pgp_now() OR e.revoked_at IS NOT NULL AS over,
                EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = e.membership_id AND n.id <> e.id AND n.revoked_at IS NULL AND n.ends_at > pgp_now())
-               AS live_elsewhere, e.expired_at IS NOT NULL AS expired
+               AS renewed, e.expired_at IS NOT NULL AS expired, m.present
           FROM entitlement e JOIN membership m ON m.id = e.membership_id JOIN channel c ON c.id = m.channel_id
          WHERE e.id = :id
         """,
@@ -148,25 +156,24 @@ def ended(tx: Transaction, entitlement_id: int) -> Ended | None:
     )
 
 
-def close(tx: Transaction, entitlement_id: int) -> bool:
-    """End an entitlement whose time is over, under the lock on its membership. True when its buyer has nothing else and counts as gone.
-
-    False when he has renewed, when it is not over, and when it was ended before.
-    """
-    tx.value("SELECT m.id FROM membership m JOIN entitlement e ON e.membership_id = m.id WHERE e.id = :id FOR NO KEY UPDATE OF m", id=entitlement_id)
-    found = ended(tx, entitlement_id)
-    if found is None or found.expired or not found.over:
-        return False
-    tx.run("UPDATE entitlement SET expired_at = pgp_now() WHERE id = :id AND expired_at IS NULL", id=entitlement_id)
-    tx.run(
-        "UPDATE invite SET state = 'expired' WHERE entitlement_id = :id AND state = ANY(:sources)",
+def mark_expired(tx: Transaction, entitlement_id: int) -> bool:
+    """End an entitlement whose time is over, and its invite; False when that was done before or its time is not over."""
+    closed = tx.run(
+        "UPDATE entitlement SET expired_at = pgp_now() WHERE id = :id AND expired_at IS NULL AND (ends_at <= pgp_now() OR revoked_at IS NOT NULL)",
         id=entitlement_id,
-        sources=INVITE_LIFE.sources(Invite.EXPIRED),
     )
-    if found.live_elsewhere:
-        return False
-    tx.run("UPDATE membership SET present = false, present_changed_at = pgp_now(), removed_at = pgp_now() WHERE id = :id", id=found.membership_id)
-    return True
+    if closed:
+        tx.run(
+            "UPDATE invite SET state = 'expired' WHERE entitlement_id = :id AND state = ANY(:sources)",
+            id=entitlement_id,
+            sources=INVITE_LIFE.sources(Invite.EXPIRED),
+        )
+    return closed == 1
+
+
+def mark_removed(tx: Transaction, membership_id: int) -> None:
+    """Note that a buyer whose access ended was taken out of the channel."""
+    tx.run("UPDATE membership SET present = false, present_changed_at = pgp_now(), removed_at = pgp_now() WHERE id = :id", id=membership_id)
 
 
 @dataclass(frozen=True)
@@ -177,23 +184,26 @@ class Reminder(Row):
     buyer_id: int
 
 
-def take_due_to_remind(tx: Transaction, *, before_s: int, limit: int) -> list[Reminder]:
-    """Entitlements that end within so many seconds, with nothing after them, whose buyers were not reminded; from now on they are."""
+def due_to_remind(tx: Transaction, *, before_s: int, limit: int = 500) -> list[Reminder]:
+    """Entitlements that end within so many seconds, after which the buyer has nothing, and of which he was not reminded."""
     return tx.all(
         Reminder,
         """
-        UPDATE entitlement e SET reminded_at = pgp_now() FROM membership m
-         WHERE m.id = e.membership_id AND e.reminded_at IS NULL AND e.id IN (
-               SELECT d.id FROM entitlement d
-                WHERE d.expired_at IS NULL AND d.revoked_at IS NULL AND d.reminded_at IS NULL
-                  AND d.ends_at > pgp_now() AND d.ends_at <= pgp_now() + make_interval(secs => :before)
-                  AND NOT EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = d.membership_id AND n.revoked_at IS NULL AND n.ends_at > d.ends_at)
-                ORDER BY d.ends_at LIMIT :limit)
-        RETURNING e.id, m.buyer_id
+        SELECT e.id, m.buyer_id
+          FROM entitlement e JOIN membership m ON m.id = e.membership_id
+         WHERE e.expired_at IS NULL AND e.revoked_at IS NULL AND e.reminded_at IS NULL
+           AND e.ends_at > pgp_now() AND e.ends_at <= pgp_now() + make_interval(secs => :before)
+           AND NOT EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = e.membership_id AND n.revoked_at IS NULL AND n.ends_at > e.ends_at)
+         ORDER BY e.ends_at LIMIT :limit
         """,
         before=before_s,
         limit=limit,
     )
+
+
+def mark_reminded(tx: Transaction, entitlement_id: int) -> bool:
+    """Note that a buyer is reminded; False when he was before."""
+    return tx.run("UPDATE entitlement SET reminded_at = pgp_now() WHERE id = :id AND reminded_at IS NULL", id=entitlement_id) == 1
 
 
 # --- who is in the channel
@@ -230,24 +240,27 @@ def mark_joined(tx: Transaction, membership_id: int) -> int:
 
 
 @dataclass(frozen=True)
-class Absent(Row):
-    """A buyer who should be in a channel and, as far as we know, is not."""
+class Member(Row):
+    """One membership beside what it should be."""
 
+    id: int
     closed_channel_id: int
     buyer_id: int
+    present: bool
+    entitled: bool
 
 
-def entitled_but_absent(tx: Transaction, *, limit: int) -> list[Absent]:
-    """Buyers with a live entitlement who are not in their channel, in any order: most have just not joined yet."""
+def members(tx: Transaction, *, after_id: int, limit: int) -> list[Member]:
+    """Memberships by id, to compare with Telegram."""
     return tx.all(
-        Absent,
+        Member,
         """
-        SELECT c.closed_channel_id, m.buyer_id
+        SELECT m.id, c.closed_channel_id, m.buyer_id, m.present,
+               EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()) AS entitled
           FROM membership m JOIN channel c ON c.id = m.channel_id
-         WHERE NOT m.present
-           AND EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now())
-         ORDER BY random() LIMIT :limit
+         WHERE m.id > :after_id ORDER BY m.id LIMIT :limit
         """,
+        after_id=after_id,
         limit=limit,
     )
 
@@ -256,32 +269,36 @@ def entitled_but_absent(tx: Transaction, *, limit: int) -> list[Absent]:
 
 
 @dataclass(frozen=True)
-class InviteFacts(Row):
-    """An invite with whom it lets in where. `over`: his time is; `channel_link`: the channel's one join-request link, once it is made."""
+class InviteRow(Row):
+    """An invite with whom it lets in where. `live`: the entitlement still runs or will; `present`: he is in the channel already."""
 
     id: int
     state: str
     mode: str
     link: str | None
+    link_is_over: bool
     unknown_sends: int
-    single_use_until: datetime
+    entitlement_id: int
     ends_at: datetime
-    over: bool
+    live: bool
+    membership_id: int
     buyer_id: int
+    present: bool
     channel_id: int
     closed_channel_id: int
-    title: str
-    channel_link: str | None
+    closed_title: str
+    join_link: str | None
+    owner_id: int
 
 
-def invite_facts(tx: Transaction, invite_id: int) -> InviteFacts | None:
-    """An invite with everything that INVITE needs to know. A single-use link lives 48 hours (money.md 10)."""
+def invite(tx: Transaction, invite_id: int) -> InviteRow | None:
+    """An invite with everything that INVITE needs to know."""
     return tx.one(
-        InviteFacts,
+        InviteRow,
         """
-        SELECT v.id, v.state, v.mode, v.link, v.unknown_sends, pgp_now() + interval '48 hours' AS single_use_until, e.ends_at,
-               e.revoked_at IS NOT NULL OR e.ends_at <= pgp_now() AS over, m.buyer_id, c.id AS channel_id, c.closed_channel_id, c.closed_title AS title,
-               c.join_link AS channel_link
+        SELECT v.id, v.state, v.mode, v.link, coalesce(v.link_expires_at <= pgp_now(), false) AS link_is_over, v.unknown_sends, v.entitlement_id, e.ends_at,
+               e.revoked_at IS NULL AND e.ends_at > pgp_now() AS live, m.id AS membership_id, m.buyer_id, m.present, c.id AS channel_id, c.closed_channel_id,
+               c.closed_title, c.join_link, c.owner_id
           FROM invite v
           JOIN entitlement e ON e.id = v.entitlement_id
           JOIN membership m ON m.id = e.membership_id
@@ -292,37 +309,33 @@ def invite_facts(tx: Transaction, invite_id: int) -> InviteFacts | None:
     )
 
 
-def link_invite(tx: Transaction, invite_id: int, *, link: str, expires_in_s: int | None) -> bool:
-    """`planned` or `blocked` → `linked`: the link is kept before anybody is sent it. `expires_in_s` is None for a link without an end."""
-    return (
-        tx.run(
-            """
-            UPDATE invite SET state = 'linked', link = :link, link_expires_at = pgp_now() + make_interval(secs => CAST(:lifetime AS int))
-             WHERE id = :id AND state = ANY(:sources)
-            """,
-            id=invite_id,
-            link=link,
-            lifetime=expires_in_s,
-            sources=INVITE_LIFE.sources(Invite.LINKED),
-        )
-        == 1
+def mark_linked(tx: Transaction, invite_id: int, *, link: str, lifetime_s: int | None) -> bool:
+    """`planned` or `blocked` → `linked`: the link is kept before anybody is sent it. `lifetime_s` is None for a link that does not end."""
+    linked = tx.run(
+        """
+        UPDATE invite SET state = 'linked', link = :link, link_expires_at = pgp_now() + make_interval(secs => CAST(:lifetime AS int))
+         WHERE id = :id AND state = ANY(:sources)
+        """,
+        id=invite_id,
+        link=link,
+        lifetime=lifetime_s,
+        sources=INVITE_LIFE.sources(Invite.LINKED),
     )
+    return linked == 1
 
 
-def mark_invite_sent(tx: Transaction, invite_id: int, *, message_id: int | None) -> bool:
+def mark_sent(tx: Transaction, invite_id: int, *, message_id: int | None) -> bool:
     """`linked` or `blocked` → `sent`: the buyer has the link."""
-    return (
-        tx.run(
-            "UPDATE invite SET state = 'sent', message_id = :message_id WHERE id = :id AND state = ANY(:sources)",
-            id=invite_id,
-            message_id=message_id,
-            sources=INVITE_LIFE.sources(Invite.SENT),
-        )
-        == 1
+    sent = tx.run(
+        "UPDATE invite SET state = 'sent', message_id = :message_id WHERE id = :id AND state = ANY(:sources)",
+        id=invite_id,
+        message_id=message_id,
+        sources=INVITE_LIFE.sources(Invite.SENT),
     )
+    return sent == 1
 
 
-def block_invite(tx: Transaction, invite_id: int) -> bool:
+def mark_blocked(tx: Transaction, invite_id: int) -> bool:
     """`planned` or `linked` → `blocked`: the bot may not write to the buyer; /start and the payment page show the link."""
     return _move_invite(tx, invite_id, Invite.BLOCKED)
 
@@ -333,20 +346,18 @@ def expire_invite(tx: Transaction, invite_id: int) -> bool:
 
 
 def _move_invite(tx: Transaction, invite_id: int, target: Invite) -> bool:
-    return (
-        tx.run(
-            "UPDATE invite SET state = :target WHERE id = :id AND state = ANY(:sources)",
-            id=invite_id,
-            target=target.value,
-            sources=INVITE_LIFE.sources(target),
-        )
-        == 1
+    moved = tx.run(
+        "UPDATE invite SET state = :target WHERE id = :id AND state = ANY(:sources)",
+        id=invite_id,
+        target=target.value,
+        sources=INVITE_LIFE.sources(target),
     )
+    return moved == 1
 
 
-def count_unknown_send(tx: Transaction, invite_id: int) -> None:
-    """Note that an invite was sent and no answer came."""
-    tx.run("UPDATE invite SET unknown_sends = least(3, unknown_sends + 1) WHERE id = :id", id=invite_id)
+def count_unknown_send(tx: Transaction, invite_id: int) -> int:
+    """Note that an invite was sent and no answer came; gives back how often."""
+    return int(tx.value("UPDATE invite SET unknown_sends = least(3, unknown_sends + 1) WHERE id = :id RETURNING unknown_sends", id=invite_id))
 
 
 @dataclass(frozen=True)

@@ -118,41 +118,34 @@ def create(
     )
 
 
-def made_lately(tx: Transaction, *, buyer_id: int, within_s: int) -> int:
-    """How many orders a buyer has made within so many seconds."""
-    return int(
-        tx.value(
-            "SELECT count(*) FROM orders WHERE buyer_id = :buyer_id AND created_at > pgp_now() - make_interval(secs => :within)",
-            buyer_id=buyer_id,
-            within=within_s,
-        )
-    )
-
-
 @dataclass(frozen=True)
-class WantedInvoice(Row):
-    """An invoice with what its order says. `url` is set once it is made; `rest`: a part of the order's price has been paid before it."""
+class InvoiceRow(Row):
+    """An invoice with what its order says: what the vendor is asked for, and what the buyer is told. `url` is set once it is made."""
 
     id: int
     order_id: int
     price_usd: Decimal
     url: str | None
-    rest: bool
     unique_id: str
     view_token: str
     days: int | None
     buyer_id: int
     open_channel_id: int
-    title: str
+    closed_title: str
+    order_state: str
+
+    @property
+    def sent_id(self) -> str:
+        """The order's id as the vendor is told."""
+        return sent_id(buyer_id=self.buyer_id, open_channel_id=self.open_channel_id, unique_id=self.unique_id)
 
 
-def invoice_to_make(tx: Transaction, invoice_id: int) -> WantedInvoice | None:
-    """What the vendor is asked for, and whom to tell."""
+def invoice(tx: Transaction, invoice_id: int) -> InvoiceRow | None:
+    """An invoice with its order."""
     return tx.one(
-        WantedInvoice,
+        InvoiceRow,
         """
-        SELECT i.id, i.order_id, i.price_usd, i.url, o.paid_usd > 0 AS rest, o.unique_id, o.view_token, o.days, o.buyer_id, c.open_channel_id,
-               c.closed_title AS title
+        SELECT i.id, i.order_id, i.price_usd, i.url, o.unique_id, o.view_token, o.days, o.buyer_id, c.open_channel_id, c.closed_title, o.state AS order_state
           FROM invoice i JOIN orders o ON o.id = i.order_id JOIN channel c ON c.id = o.channel_id
          WHERE i.id = :id
         """,
@@ -160,17 +153,23 @@ def invoice_to_make(tx: Transaction, invoice_id: int) -> WantedInvoice | None:
     )
 
 
-def add_invoice(tx: Transaction, *, order_id: int, price_usd: Decimal) -> int:
+def add_invoice(tx: Transaction, order_id: int, *, price_usd: Decimal) -> int:
     """Write down another invoice of an order (its rest, or its twin after a lost answer); the vendor is asked for it as work."""
     return int(tx.value("INSERT INTO invoice (order_id, price_usd) VALUES (:order_id, :price) RETURNING id", order_id=order_id, price=price_usd))
 
 
-def invoice_made(tx: Transaction, invoice_id: int, *, provider_id: str, url: str) -> bool:
-    """Keep what the vendor made of an invoice; False when that was done before."""
-    made = tx.run(
-        "UPDATE invoice SET provider_id = :provider_id, url = :url WHERE id = :id AND provider_id IS NULL", id=invoice_id, provider_id=provider_id, url=url
+def attach_invoice(tx: Transaction, invoice_id: int, *, provider_id: str, url: str) -> bool:
+    """Keep what the vendor made of an invoice, and move a created order on to `invoiced`; False when it had been made before."""
+    order_id = tx.value(
+        "UPDATE invoice SET provider_id = :provider_id, url = :url WHERE id = :id AND provider_id IS NULL RETURNING order_id",
+        id=invoice_id,
+        provider_id=provider_id,
+        url=url,
     )
-    return made == 1
+    if order_id is None:
+        return False
+    mark_invoiced(tx, order_id)
+    return True
 
 
 def mark_invoiced(tx: Transaction, order_id: int) -> bool:
@@ -178,7 +177,7 @@ def mark_invoiced(tx: Transaction, order_id: int) -> bool:
     return tx.run("UPDATE orders SET state = 'invoiced' WHERE id = :id AND state = 'created'", id=order_id) == 1
 
 
-def expire_unpaid(tx: Transaction, *, limit: int) -> int:
+def expire_due(tx: Transaction, *, limit: int = 500) -> int:
     """Let orders expire whose time is over; gives back how many. A payment that comes later still counts."""
     return tx.run(
         """

@@ -39,8 +39,10 @@ class Watcher:
         """Tell where to go on: after the last block read, or further back when that block is gone."""
         row = self._vendor.books.one("SELECT block, hash FROM scanned")
         if row is None:
-            # The books are new: whatever came to an address of ours came just now.
-            return max(head - DEPTH, 0)
+            # Nothing was ever read. Without exchanges nothing can have come; with some, stopped right after they were made, it may
+            # have come at any time since.
+            known = self._vendor.books.one("SELECT 1 FROM exchanges") is not None
+            return 0 if known else max(head - DEPTH, 0)
         last = int(row["block"])
         block = self._node.block(last) if last <= head else None
         if block is not None and block["hash"] == row["hash"]:

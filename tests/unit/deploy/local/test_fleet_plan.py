@@ -95,7 +95,8 @@ def test_a_second_plan_is_the_first_one(state: StateDir, made: Plan) -> None:
     )
 
 
-def test_the_simulators_know_the_credentials_that_we_use(state: StateDir) -> None:
+def test_the_simulators_know_the_credentials_that_we_use(made: Plan, state: StateDir) -> None:
+    assert made.stages
     fleet = Fleet(state, {})
     kept = files.read_env(state.secrets)
     assert kept["NOWPAYMENTS_API_KEY"] in fleet.simulator("nowpayments").argv
