@@ -20,11 +20,11 @@ def environment() -> Mapping[str, str]:
 
 
 def needed_urls(service: Service) -> tuple[str, ...]:
-    """The address settings of every service that this one sends work to; the sweep wakes all of them."""
+    """The address settings of this service and of every one that it sends work to; the sweep wakes all of them."""
     targets = {step.name: other for other in FLEET for step in other.steps}
     if "work.sweep" in service.sends:
         return tuple(other.url_setting for other in FLEET)
-    return tuple(sorted({targets[name].url_setting for name in service.sends}))
+    return tuple(sorted({service.url_setting, *(targets[name].url_setting for name in service.sends)}))
 
 
 class BaseConfigManager:

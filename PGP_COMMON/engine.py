@@ -395,20 +395,3 @@ def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Map
         detail=json.dumps(dict(detail or {}), default=str),
         work_id=work_id,
     )
-
-
-def sweep(db: BaseDatabaseManager, publish: Callable[[list[Wake]], None], *, grace_s: int, limit: int = 500) -> int:
-    """Wake whatever is due and was not answered: lost tasks, expired leases, wake-ups that were never published."""
-    with db.reading() as tx:
-        wakes = tx.all(
-            Wake,
-            """
-            UPDATE work SET generation = generation + 1, wake_at = pgp_now() + make_interval(secs => :grace)
-             WHERE id IN (SELECT id FROM work WHERE state = 'open' AND wake_at <= pgp_now() ORDER BY wake_at LIMIT :limit FOR UPDATE SKIP LOCKED)
-            RETURNING step, subject, generation, CAST(NULL AS timestamptz) AS not_before, signature, correlation
-            """,
-            grace=grace_s,
-            limit=limit,
-        )
-    publish(wakes)
-    return len(wakes)

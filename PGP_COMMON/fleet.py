@@ -138,7 +138,7 @@ NP_IPN = Service(
         _public("/api/payment-status/<view_token>", "GET", because="the view token (128 random bits) is the proof"),
     ),
     sends=("payment.settle",),
-    settings=(*BASE, "NOWPAYMENTS_IPN_SECRET", "ALLOWED_IPS", "PGP_ORCHESTRATOR_URL", "STATUS_PER_MINUTE"),
+    settings=(*BASE, "NOWPAYMENTS_IPN_SECRET", "ALLOWED_IPS", "PGP_ORCHESTRATOR_URL", "STATUS_PER_MINUTE", "TELEGRAM_BOT_USERNAME"),
     size=Size(min_instances=1, max_instances=6),
     answers_first=True,
 )
@@ -156,7 +156,7 @@ ORCHESTRATOR = Service(
         _schedule("/reconcile", "payments-reconcile", EVERY_10, "payments.reconcile"),
     ),
     steps=(
-        Step("payment.settle", "/process-validated-payment", "inbox row", VENDOR, vendor="nowpayments"),
+        Step("payment.settle", "/process-validated-payment", "notice (its SHA-256)", VENDOR, vendor="nowpayments"),
         Step("payment.payout_hash", "/task", "payment", VENDOR, vendor="nowpayments"),
         Step("work.sweep", "/task", "schedule time", TRANSIENT),
         Step("payments.reconcile", "/task", "schedule time", VENDOR, vendor="nowpayments"),
@@ -247,15 +247,15 @@ HOSTPAY1 = Service(
         Step("swap.fund", "/", "swap", edge=Edge.WALLET, switch="sign"),
         Step("payout.direct", "/", "quote", edge=Edge.WALLET, switch="sign"),
         Step("swap.fundable", "/status-verified", "swap", edge=Edge.WALLET, switch="sign"),
-        Step("swap.ended", "/status-verified", "swap", edge=Edge.WALLET),
+        Step("swap.ended", "/status-verified", "swap, or swap:review", edge=Edge.WALLET),
         Step("transfer.ended", "/payment-completed", "transfer", edge=Edge.WALLET),
     ),
-    sends=("swap.check", "swap.follow", "transfer.sign", "payout.requote", "conversion.finish", "arrival.look", "notify.send", "swap.ended"),
+    sends=("swap.check", "swap.follow", "transfer.sign", "payout.requote", "conversion.finish", "notify.send"),
     moves=moves("payout", quoted="funding", swap_ready="reserved funding", funding="funded settled reserved review", funded="settled refunding review", refunding="released review")
     + moves("swap", created="funding abandoned", funding="funded hold abandoned")
     + moves("accumulation", attached="converted paid"),
-    settings=(*BASE, *WALLET_EDGE, *SWAP_POLICY, "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "PGP_HOSTPAY3_URL", "PGP_SPLIT1_URL", "PGP_MICROBATCHPROCESSOR_URL",
-              "PGP_NOTIFICATIONS_URL", "HOST_WALLET_ETH_ADDRESS", "ARRIVAL_POLL_S"),
+    settings=(*BASE, *WALLET_EDGE, "SWAP_DEADLINE_MARGIN_S", "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "PGP_HOSTPAY3_URL", "PGP_SPLIT1_URL",
+              "PGP_MICROBATCHPROCESSOR_URL", "PGP_NOTIFICATIONS_URL", "HOST_WALLET_ETH_ADDRESS", "ARRIVAL_POLL_S"),
 )  # fmt: skip
 
 HOSTPAY2 = Service(

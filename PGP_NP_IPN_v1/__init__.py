@@ -1,1 +1,1 @@
-"""The payment vendor's webhook and the payment page."""
+"""The payment vendor's webhook, and the page that shows a buyer where his payment is."""

@@ -33,7 +33,9 @@ def up(
     ran_before = book.read(place.fleet).supervised
     options = {"every": ",".join(every)} if every else {}
     signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    # Under nohup a closed terminal is meant to be survived.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         with progress.shown() as show:
             now = switch.up(place, plan=plan, options=options, bound=not detach, on_change=show)

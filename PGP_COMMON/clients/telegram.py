@@ -230,6 +230,9 @@ class Telegram:
             raise translated(error) from error
         except TimeoutError as error:
             raise AnswerLost(vendor=VENDOR) from error
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            # The library wants fields that the answer lacks.
+            raise AnswerLost("an unreadable answer", vendor=VENDOR) from error
         failpoint("http.telegram.answered")
         return answer
 
@@ -324,7 +327,7 @@ def _network(error: TelegramError) -> TryAgain | Lost:
         return VendorDown("no connection", vendor=VENDOR, fast=isinstance(cause, httpx.ConnectError))
     if isinstance(error, TimedOut):
         return AnswerLost(vendor=VENDOR)
-    # What is left of the rest is a 5xx; of a gateway's, only the sentence tells.
-    if isinstance(cause, httpx.HTTPError) or not isinstance(error, NetworkError) or "gateway" in error.message.lower():
-        return AnswerLost(vendor=VENDOR, fast=True)
-    return VendorDown(vendor=VENDOR, fast=True)
+    if isinstance(cause, TelegramError | None) and isinstance(error, NetworkError) and "gateway" not in error.message.lower():
+        # Telegram answered, with a 5xx. A gateway's only shows in its sentence, and may have passed the request on.
+        return VendorDown(vendor=VENDOR, fast=True)
+    return AnswerLost(vendor=VENDOR, fast=True)

@@ -246,7 +246,8 @@ def sign(tx: Transaction, transfer_id: int, *, nonce: int, calldata_hash: bytes,
     return (
         tx.run(
             """
-            UPDATE transfer SET state = 'signed', nonce = :nonce, calldata_hash = :hash, max_total_fee_wei = :cap, signed_at = pgp_now()
+            UPDATE transfer SET state = 'signed', nonce = :nonce, calldata_hash = :hash, max_total_fee_wei = :cap, signed_at = pgp_now(),
+                   reason = CASE WHEN purpose = 'treasury' THEN reason END
              WHERE id = :id AND state = 'requested'
             """,
             id=transfer_id,

@@ -140,6 +140,13 @@ def obstacle(tx: Transaction, wallet: WalletRow, *, fees_wei: int = 0) -> str | 
 
 
 def covers(tx: Transaction, wallet: WalletRow, *, asset: str, units: int, fees_wei: int) -> bool:
-    """Whether the books hold enough for a transfer of so many base units; ETH keeps the reserve and the gas of what is in flight."""
-    held = ledger.balance(tx, ledger.wallet(asset))
-    return held >= units + (wallet.gas_reserve_wei + fees_wei if asset == GAS else 0)
+    """Whether the books hold enough for a transfer of so many base units, with the gas reserve and `fees_wei` on top in ETH."""
+    own = units if asset == GAS else 0
+    if ledger.balance(tx, ledger.wallet(GAS)) < wallet.gas_reserve_wei + fees_wei + own:
+        return False
+    return asset == GAS or ledger.balance(tx, ledger.wallet(asset)) >= units
+
+
+def is_switched_off(tx: Transaction) -> bool:
+    """Whether an operator has switched signing off; the engine asks too, but only before a step begins."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM machine_pause WHERE switch = 'sign')"))

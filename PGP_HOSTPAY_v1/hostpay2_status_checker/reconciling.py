@@ -13,7 +13,7 @@ from PGP_COMMON.clients.ethereum import Ethereum
 from PGP_COMMON.clients.ethereum_answers import Receipt
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
-from PGP_COMMON.errors import Lost, Refused, TryAgain
+from PGP_COMMON.errors import BadAnswer, Lost, Refused, TryAgain
 from PGP_COMMON.money_machines import arrivals, reconciliations, swaps, transfers, wallet
 from PGP_COMMON.money_machines.reconciliations import Holding
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
@@ -115,7 +115,9 @@ def _record_comparison(tx: Transaction, *, held: WalletRow, block: int, breaks: 
     now = wallet.lock(tx, held.id)
     if now is None or nonce > now.next_nonce:
         _freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce, "ours": now.next_nonce if now else None})
-    lasting = [found for found in breaks if found in _without_block(reconciliations.last_breaks(tx, "wallet"))]
+    before = {(found["asset"], found["differs"]) for found in reconciliations.last_breaks(tx, "wallet")}
+    # What two runs agree on is no longer something that was under way.
+    lasting = [found for found in breaks if (found["asset"], found["differs"]) in before]
     reconciliations.keep(tx, "wallet", compared=2, breaks=[{**found, "block": block} for found in breaks])
     for found in lasting:
         # Money that came by way of a contract shows as more than the books say, and anybody can send it: an operator books it.
@@ -124,10 +126,6 @@ def _record_comparison(tx: Transaction, *, held: WalletRow, block: int, breaks: 
             _freeze(tx, held, reason=f"less {found['asset']} on the chain than in the books", detail=found)
         bury(tx, source="wallet.reconcile", subject=found["asset"], reason="balance_differs", detail=found)
     return Next("arrivals")
-
-
-def _without_block(breaks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in found.items() if key != "block"} for found in breaks]
 
 
 # --- what came and is still unexplained, and what nobody may fund
@@ -163,7 +161,7 @@ def look_at_exchanges(job: Job[Clients]) -> Commit:
 def _has_money(exchange: ChangeNow, order: str) -> bool:
     try:
         seen = exchange.exchange(order)
-    except Refused:
+    except (Refused, BadAnswer):
         # The exchange forgets orders that were never paid.
         return False
     return seen.received is not None or seen.standing in (Standing.WAIT, Standing.FINISHED, Standing.REFUNDED)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import psutil
@@ -124,7 +124,7 @@ class Emulator:
             task.name = f"{queue}/tasks/{task_id}"
         if after_s:
             task.schedule_time = moment(time.time() + after_s)
-        return self.client.create_task(parent=queue, task=task)
+        return cast("tasks_v2.Task", self.client.create_task(parent=queue, task=task))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import urllib.parse
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -44,11 +45,19 @@ def recorded(record: Mapping[str, Any]) -> httpx.MockTransport:
         assert {name: request.headers.get(name) for name in asked.get("headers", {})} == asked.get("headers", {})
         if "body" in asked:
             assert json.loads(request.content, parse_float=Decimal) == asked["body"]
+        if "form" in asked:
+            assert _form(request.content) == asked["form"]
         answer = exchange["answer"]
         content = answer["text"] if "text" in answer else json.dumps(answer["body"], default=_number)
         return httpx.Response(answer["status"], headers=answer.get("headers", {}), content=content.encode())
 
     return httpx.MockTransport(handle)
+
+
+def _form(content: bytes) -> dict[str, Any]:
+    """Read a form whose structured fields are JSON."""
+    pairs = urllib.parse.parse_qsl(content.decode())
+    return {name: json.loads(value) if value.startswith(("{", "[")) else value for name, value in pairs}
 
 
 def _number(value: Decimal) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,12 @@ def build(
     def nowhere(error: Exception) -> Response:
         del error
         return Response(json.dumps(ApiError(404, "Not Found").body()), 404, content_type="application/json")
+
+    @app.errorhandler(Exception)
+    def broken(error: Exception) -> Response:
+        # Flask's own report would name the path, and with it the bot's token.
+        traceback.print_exception(error)
+        return Response(json.dumps(ApiError(500, "Internal Server Error").body()), 500, content_type="application/json")
 
     app.register_blueprint(doors(telegram))
     desk = Desk(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ def doors(telegram: Telegram) -> Blueprint:
             return jsonify(error="a JSON object is expected"), 400
         try:
             return jsonify(telegram.transact(lambda: work(order))), 200
-        except (OrderError, RefusedError, ApiError, KeyError, TypeError, ValueError) as error:
+        except (RefusedError, ApiError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, sqlite3.Error) as error:
             return jsonify(error=str(error) or repr(error)), 400
 
     @door.post("/updates")

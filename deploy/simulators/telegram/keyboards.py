@@ -75,7 +75,10 @@ def check_data(data: Any) -> None:
 def check_address(what: str, address: Any, schemes: set[str]) -> None:
     """Refuse an address without a dot in its host (localhost) as the server does; 127.0.0.1 passes."""
     given = str(address or "")
-    url = urlsplit(given if "://" in given or given.startswith("tg:") else f"https://{given}")
+    try:
+        url = urlsplit(given if "://" in given or given.startswith("tg:") else f"https://{given}")
+    except ValueError:
+        raise bad_request(f"inline keyboard button {what} '{given}' is invalid: Wrong HTTP URL") from None
     if url.scheme.lower() not in schemes:
         wrong = "Only HTTPS links are allowed" if schemes == {"https"} else "Unsupported URL protocol"
         raise bad_request(f"inline keyboard button {what} '{given}' is invalid: {wrong}")

@@ -90,14 +90,18 @@ def sender(world: World, chat: Row) -> Json:
 def reply(world: World, params: Params, chat: Row) -> Json:
     """Read what the message is a reply to."""
     given = params.json("reply_parameters", "reply parameters") or {}
+    if not isinstance(given, dict):
+        raise bad_request("object expected as reply parameters")
     number = given.get("message_id") or params.integer("reply_to_message_id")
     if not number:
         return {}
+    if not isinstance(number, int) or abs(number) >= 2**53:
+        raise bad_request("message to be replied not found")
     lenient = given.get("allow_sending_without_reply") or params.flag("allow_sending_without_reply")
-    known = world.books.one("SELECT 1 FROM messages WHERE chat_id = ? AND message_id = ? AND NOT deleted", (chat["id"], int(number)))
+    known = world.books.one("SELECT 1 FROM messages WHERE chat_id = ? AND message_id = ? AND NOT deleted", (chat["id"], number))
     if known is None and lenient:
         return {}
-    body, _ = world.message(chat["id"], int(number), "message to be replied")
+    body, _ = world.message(chat["id"], number, "message to be replied")
     body.pop("reply_to_message", None)
     return {"reply_to_message": body}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from google.api_core import exceptions
 from google.cloud import tasks_v2
-from google.iam.v1 import iam_policy_pb2
+from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 from google.protobuf import field_mask_pb2
 
 from tests.support.cloudtasks import LOCATION, Emulator, Target, after, moment, running, wait_for

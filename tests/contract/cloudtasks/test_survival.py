@@ -20,6 +20,10 @@ from tests.support.cloudtasks import LOCATION, Delivery, Emulator, Target, runni
 QUEUE = f"{LOCATION}/queues/kept"
 
 
+LOSE_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cloudtasks%' AND datname = current_database()"""
+
+
 def kept(**settings: object) -> list[dict[str, object]]:
     return [{"name": QUEUE, "min_backoff_s": 0.1, "max_backoff_s": 1, **settings}]
 
@@ -89,7 +93,7 @@ def test_a_lost_database_session_loses_nothing_and_sends_nothing_twice(database:
             emulator.create(QUEUE, target.url, f"t{index}")
         emulator.create(QUEUE, target.url, "later", after_s=1.0)
         target.wait(3)
-        execute(database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cloudtasks%'")
+        execute(database, LOSE_SESSIONS)
 
         def created() -> bool:
             try:

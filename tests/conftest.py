@@ -1,0 +1,62 @@
+"""What every test may ask for: a database of its own, and services that run in this process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from migrations import run
+from PGP_COMMON import failpoints
+from PGP_COMMON.database import BaseDatabaseManager, make_engine
+from tests.support import postgres
+from tests.support.settings import environ
+
+
+def migrate(url: str) -> None:
+    """Bring an empty database to head."""
+    engine = make_engine(url, application="tests")
+    run.up(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """A fresh database at head."""
+    with postgres.fresh_database(migrate) as url:
+        yield url
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[BaseDatabaseManager]:
+    """The same, connected under the tests' name."""
+    engine = make_engine(database_url, application="tests", pool=5)
+    yield BaseDatabaseManager(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(database_url: str) -> dict[str, str]:
+    """Every setting of the fleet, over the fresh database; no vendor answers."""
+    return environ(database_url)
+
+
+@pytest.fixture(autouse=True)
+def _no_failpoint_stays_armed() -> Iterator[None]:
+    yield
+    failpoints.disarm()
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Randomness whose seed is printed when the test fails."""
+    seed = random.randrange(2**32)
+    request.node.user_properties.append(("seed", seed))
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def pytest_sessionfinish() -> None:
+    """Let go of the run's PostgreSQL."""
+    postgres.release()
