@@ -1,0 +1,1 @@
+"""The outside parties that we ask: one module and one class each."""

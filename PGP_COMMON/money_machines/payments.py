@@ -56,7 +56,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class PaymentRow(Row):
-    """What is known of a payment. `parts`: how many accumulations it has made; `parent_currency`: what its parent was to be paid in."""
+    """What is known of a payment. `parts`: how many accumulations it has made; The parent is the payment to whose address it came again."""
 
     id: int
     order_id: int
@@ -70,8 +70,10 @@ class PaymentRow(Row):
     suspense_units: int
     paid_usd: Decimal
     excess: bool
+    review_reason: str | None
     parts: int
     parent_currency: str | None
+    parent_pay_amount: Decimal | None
 
 
 def find(tx: Transaction, provider_id: str) -> PaymentRow | None:
@@ -80,9 +82,10 @@ def find(tx: Transaction, provider_id: str) -> PaymentRow | None:
         PaymentRow,
         """
         SELECT p.id, p.order_id, p.state, p.status_rank, p.pay_currency, p.outcome_asset, p.outcome_units, p.owner_units, p.fee_units, p.suspense_units,
-               p.paid_usd, p.excess, (SELECT count(*) FROM payout_accumulation a WHERE a.payment_id = p.id) AS parts, parent.pay_currency AS parent_currency
+               p.paid_usd, p.excess, p.review_reason, (SELECT count(*) FROM payout_accumulation a WHERE a.payment_id = p.id) AS parts, parent.pay_currency AS parent_currency,
+               parent.pay_amount AS parent_pay_amount
           FROM processed_payments p
-          LEFT JOIN processed_payments parent ON parent.provider = p.provider AND parent.provider_id = p.parent_provider_id
+          LEFT JOIN processed_payments parent ON parent.provider = p.provider AND parent.provider_id = p.parent_provider_id AND parent.order_id = p.order_id
          WHERE p.provider = 'nowpayments' AND p.provider_id = :provider_id
         """,
         provider_id=provider_id,

@@ -192,7 +192,7 @@ def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     stages = (
         Stage("infrastructure", fleet.infrastructure()),
         Stage("schema and token", [fleet.verb("migrate", "up"), fleet.chain()]),
-        Stage("wallet", [fleet.verb("wallet", "init")]),
+        Stage("wallet", [fleet.verb("wallet", "init")] if cli.sentence("wallet") else []),
         Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.NAMES), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 
 import httpx
 
-from deploy.local import cron
-from PGP_COMMON.config import BaseConfigManager
+from deploy.local import cron, settings
+from PGP_COMMON.config import environment
 from PGP_COMMON.doors import SCHEDULE_TIME
+from PGP_COMMON.errors import Misconfigured
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Schedule, Service
 from PGP_COMMON.tokens import HEADER, BaseTokenManager
@@ -47,23 +48,16 @@ def jobs() -> dict[str, Job]:
     return {route.schedule.name: Job(route.schedule, service, route.path) for service in FLEET for route in service.routes if route.schedule is not None}
 
 
-# What the scheduler may know: the addresses of the services that have a schedule, and the key that signs its calls.
-IDENTITY = Service(
-    name="pgp-scheduler",
-    app="deploy.local.scheduler",
-    purpose="Knocks at the schedule doors.",
-    routes=(),
-    settings=("SECRETS_FILE", "SECRETS_TTL_S", "WEBHOOK_SIGNING_KEY", *sorted({job.service.url_setting for job in jobs().values()})),
-)
-
-
 class Bell:
     """Makes one signed call."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        """Read addresses and key; raises Misconfigured."""
-        self.config = BaseConfigManager(IDENTITY, environ)
-        self.keys = BaseTokenManager(lambda: self.config.secret("WEBHOOK_SIGNING_KEY"))
+        """Read addresses; the key is read at each call, so that a rotated one takes effect. Raises Misconfigured for a missing address."""
+        self.environ = environment() if environ is None else environ
+        missing = sorted({job.service.url_setting for job in jobs().values()} - set(self.environ))
+        if missing:
+            raise Misconfigured(f"the scheduler cannot start: {', '.join(missing)} missing")
+        self.keys = BaseTokenManager(lambda: settings.secret(self.environ, "WEBHOOK_SIGNING_KEY"))
         self.http = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
     def ring(self, job: Job, at: datetime) -> int:
@@ -71,7 +65,7 @@ class Bell:
         text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         headers = {SCHEDULE_TIME: text, HEADER: self.keys.sign(job.service.name, f"{job.name}/{text}", b"")}
         try:
-            status = self.http.post(self.config.url_of(job.service) + job.path, headers=headers).status_code
+            status = self.http.post(self.environ[job.service.url_setting] + job.path, headers=headers).status_code
         except httpx.HTTPError as error:
             log.warning("%s: %s did not answer (%s)", job.name, job.service.name, type(error).__name__)
             return 0

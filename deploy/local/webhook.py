@@ -6,33 +6,24 @@ import sys
 
 import httpx
 
-from PGP_COMMON.config import BaseConfigManager
+from deploy.local import settings
+from PGP_COMMON.config import environment
 from PGP_COMMON.fleet import SERVER
-from PGP_COMMON.manifest import Service
 
 # What the bot acts on; chat_member is only sent when it is asked for.
 UPDATES = ("message", "callback_query", "chat_join_request", "chat_member", "my_chat_member")
-IDENTITY = Service(
-    name="pgp-webhook",
-    app=__name__,
-    purpose="Registers the bot's door.",
-    routes=(),
-    settings=(
-        *("SECRETS_FILE", "SECRETS_TTL_S", "BASE_URL", "TELEGRAM_API_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_WEBHOOK_SECRET", "TELEGRAM_POLLING"),
-        SERVER.url_setting,
-    ),
-)
 
 
 def main() -> int:
     """Set the webhook, or remove it where the bot fetches its updates itself; 1 if Telegram refuses."""
-    config = BaseConfigManager(IDENTITY)
+    environ = environment()
+    door = (environ.get("BASE_URL") or environ[SERVER.url_setting]) + "/telegram-webhook"
     wanted = {
-        "url": "" if config.flag("TELEGRAM_POLLING") else config.public_url(SERVER, "/telegram-webhook"),
-        "secret_token": config.secret("TELEGRAM_WEBHOOK_SECRET"),
+        "url": "" if environ.get("TELEGRAM_POLLING") == "true" else door,
+        "secret_token": settings.secret(environ, "TELEGRAM_WEBHOOK_SECRET"),
         "allowed_updates": UPDATES,
     }
-    address = f"{config.text('TELEGRAM_API_URL')}/bot{config.secret('TELEGRAM_BOT_TOKEN')}/setWebhook"
+    address = f"{environ['TELEGRAM_API_URL']}/bot{settings.secret(environ, 'TELEGRAM_BOT_TOKEN')}/setWebhook"
     answer = httpx.post(address, json=wanted, timeout=10.0, trust_env=False)
     if answer.status_code != httpx.codes.OK:
         print(f"Telegram refused the webhook: {answer.status_code} {answer.json().get('description', '')}", file=sys.stderr)

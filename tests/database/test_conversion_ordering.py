@@ -14,8 +14,8 @@ from tests.support.fake_exchange import an_address
 
 
 @pytest.fixture
-def town() -> Iterator[Town]:
-    with a_town() as made:
+def town(database_url: str) -> Iterator[Town]:
+    with a_town(database_url) as made:
         yield made
 
 

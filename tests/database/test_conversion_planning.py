@@ -17,8 +17,8 @@ TEN_DOLLARS = ETHER * 10 // 3500
 
 
 @pytest.fixture
-def town() -> Iterator[Town]:
-    with a_town() as made:
+def town(database_url: str) -> Iterator[Town]:
+    with a_town(database_url) as made:
         yield made
 
 
@@ -174,7 +174,6 @@ def test_nothing_is_lost_or_doubled_while_two_schedulers_plan_and_payments_come_
     over.set()
     for thread in schedulers:
         thread.join()
-    second.db.engine.dispose()
     assert faults == []
     town.earn(owners[0], TEN_DOLLARS)
     plan(town)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
-from migrations.run import up
 from PGP_BATCH_v1.batchprocessor import steps as batch_steps
 from PGP_BATCH_v1.microbatchprocessor import steps as microbatch_steps
 from PGP_COMMON.database import BaseDatabaseManager, Transaction, make_engine
@@ -18,46 +15,23 @@ from PGP_COMMON.directory import service_named, service_of
 from PGP_COMMON.money_machines import arrivals, ledger, payouts, swaps, wallet
 from PGP_COMMON.money_machines.payouts import Payout
 from PGP_COMMON.runtime import Runtime
-from PGP_COMMON.settings import CATALOGUE, Kind
 from PGP_SPLIT_v1.split2_estimator import steps as split2_steps
 from PGP_SPLIT_v1.split3_exchanger import steps as split3_steps
 from tests.support.fake_exchange import FakeExchange, a_chain, an_address
-from tests.support.postgres import fresh_database
+from tests.support.settings import environ
 
 OURS = "0x00000000000000000000000000000000000A11cE"
 BITCOIN = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
-SAMPLES = {
-    Kind.TEXT: "text",
-    Kind.URL: "http://127.0.0.1:9",
-    Kind.URLS: "http://127.0.0.1:9",
-    Kind.KEYS: "k1:" + "11" * 32,
-    Kind.ADDRESS: OURS,
-    Kind.PRIVATE_KEY: "0x" + "22" * 32,
-}
 ETHER = 10**18
 DOLLAR = 10**6
-
-
-def environment(url: str, secrets_file: str) -> dict[str, str]:
-    """Settings with which every service starts; no address in it answers."""
-    given = {name: SAMPLES[setting.kind] for name, setting in CATALOGUE.items() if setting.default is None and setting.kind in SAMPLES}
-    return {**given, "DATABASE_URL": url, "SECRETS_FILE": secrets_file}
-
-
-def migrate(url: str) -> None:
-    """Bring an empty database up to head."""
-    engine = make_engine(url, application="migrate")
-    up(engine)
-    engine.dispose()
 
 
 class Town:
     """A database with owners, and the five services of conversions and payouts over it, without their doors and queues."""
 
-    def __init__(self, url: str, secrets_file: str) -> None:
+    def __init__(self, url: str) -> None:
         """Start the services over an open wallet that holds ten ETH of the platform's own."""
-        self.url = url
-        self._environment = environment(url, secrets_file)
+        self._environment = environ(url, HOST_WALLET_ETH_ADDRESS=OURS, HOST_WALLET_USDT_ADDRESS=OURS)
         self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=16))
         self.exchange = FakeExchange()
         self.chain = a_chain()
@@ -68,9 +42,11 @@ class Town:
         for name in ("microbatchprocessor", "batchprocessor", "split1", "split2", "split3"):
             self.services[f"pgp-{name}-v1"] = self.start(f"pgp-{name}-v1")
 
-    def start(self, name: str, **more: str) -> Runtime:
-        """One more process of a service; its vendors are the ones in memory."""
-        runtime = Runtime(service_named(name), {**self._environment, **more})
+    def start(self, name: str) -> Runtime:
+        """One more process of a service, on this town's connections; its vendors are the ones in memory, and nobody is woken."""
+        runtime = Runtime(service_named(name), self._environment)
+        runtime.db.engine.dispose()
+        runtime.db.engine = self.db.engine
         runtime.db._publish = None
         runtime.engine.publish = lambda _wakes: None
         runtime.engine.clients = self._clients(name)
@@ -88,8 +64,6 @@ class Town:
     def close(self) -> None:
         """End every connection."""
         self.db.engine.dispose()
-        for runtime in self.services.values():
-            runtime.db.engine.dispose()
 
     # --- what is there
 
@@ -131,7 +105,9 @@ class Town:
             by_rows = self.rows(
                 f"SELECT owner_id, {asset}, sum({units}) FROM payout_accumulation WHERE state IN {states} GROUP BY 1, 2 HAVING sum({units}) > 0 ORDER BY 1, 2"
             )
-            by_ledger = self.rows(f"SELECT owner_id, asset, -balance FROM ledger_account WHERE owner_id IS NOT NULL AND split_part(code, chr(58), 3) = '{purse}' AND balance <> 0 ORDER BY 1, 2")
+            by_ledger = self.rows(
+                f"SELECT owner_id, asset, -balance FROM ledger_account WHERE owner_id IS NOT NULL AND split_part(code, chr(58), 3) = '{purse}' AND balance <> 0 ORDER BY 1, 2"
+            )
             assert by_rows == by_ledger, purse
 
     # --- owners and what they earn
@@ -280,9 +256,7 @@ class Town:
         done = self.drain(but=but)
         for _ in range(60):
             with self.db.reading() as tx:
-                tx.run(
-                    "UPDATE work SET not_before = pgp_now() WHERE state = 'open' AND not_before <= pgp_now() + make_interval(secs => :s)", s=seconds
-                )
+                tx.run("UPDATE work SET not_before = pgp_now() WHERE state = 'open' AND not_before <= pgp_now() + make_interval(secs => :s)", s=seconds)
             more = self.drain(but=but)
             if not more:
                 break
@@ -367,17 +341,11 @@ class Town:
             self._arrival(tx, tx_hash, asset, units)
 
 
-def usd(units: int) -> Decimal:
-    """USDT in dollars."""
-    return Decimal(units) / DOLLAR
-
-
 @contextmanager
-def a_town() -> Iterator[Town]:
-    """A town of its own for one test."""
-    with fresh_database(migrate) as url, tempfile.NamedTemporaryFile(suffix=".env") as nothing:
-        town = Town(url, nothing.name)
-        try:
-            yield town
-        finally:
-            town.close()
+def a_town(url: str) -> Iterator[Town]:
+    """A town over a fresh database."""
+    town = Town(url)
+    try:
+        yield town
+    finally:
+        town.close()

@@ -6,11 +6,11 @@ The files are tests/contract/<vendor>/client_*.json, lists of records beside tho
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import enum
 import json
 import urllib.parse
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def meaning(value: Any) -> Any:
         return value.value
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):
         return "0x" + value.hex()

@@ -40,9 +40,12 @@ class Dispatcher:
         self._is_looking = False
         self._look_again = False
         self._is_stopping = False
+        # Counts what this process did to lines, for whoever compares them with what he read a moment ago.
+        self.changes = 0
 
     def put_line(self, queue_id: int, settings: Any) -> Line:
         """Open a line for a queue, or adjust the one there is."""
+        self.changes += 1
         line = self.lines.get(settings.name)
         if line is None or line.id != queue_id:
             self.drop_line(settings.name)
@@ -55,6 +58,7 @@ class Dispatcher:
 
     def drop_line(self, name: str) -> None:
         """Close the line of a queue that is gone."""
+        self.changes += 1
         line = self.lines.pop(name, None)
         if line is not None:
             del self._by_id[line.id]
@@ -166,7 +170,12 @@ class Dispatcher:
         line.flying[task.id] = task
         attempt = self._loop.create_task(self._attempt(line, task))
         self._attempts.add(attempt)
-        attempt.add_done_callback(self._attempts.discard)
+        attempt.add_done_callback(self._attempted)
+
+    def _attempted(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        if not attempt.cancelled() and attempt.exception() is not None:
+            LOG.error("an attempt broke off; it counts as one without an answer", exc_info=attempt.exception())
 
     async def _attempt(self, line: Line, task: Task) -> None:
         started = self._loop.time()

@@ -55,7 +55,7 @@ class Housekeeper:
         self._dispatcher = dispatcher
         self._tombstone_s = tombstone_s
         self._next_sweep = 0.0
-        self._others = 0
+        self._rounds_with_others = 0
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -80,8 +80,11 @@ class Housekeeper:
             await self._reader.call(lambda archive: archive.forget(self._tombstone_s))
 
     async def _see_queues(self) -> None:
-        before = set(self._dispatcher.lines)
+        before, changes = set(self._dispatcher.lines), self._dispatcher.changes
         stored = await self._reader.call(lambda archive: archive.queues())
+        if self._dispatcher.changes != changes:
+            # What was read may be older than what a call has just done; the next round sees both.
+            return
         for name, (queue_id, settings) in stored.items():
             line = self._dispatcher.lines.get(name)
             if line is None or line.settings.SerializeToString(deterministic=True) != settings:
@@ -91,6 +94,7 @@ class Housekeeper:
 
     async def _see_others(self, me: int) -> None:
         others = await self._reader.call(lambda archive: archive.others(me))
-        if others > self._others:
+        self._rounds_with_others = self._rounds_with_others + 1 if others else 0
+        # A process that has just died may be seen once.
+        if self._rounds_with_others == 2:  # noqa: PLR2004 - the second sight
             LOG.warning("another emulator works on this database: limits hold for each of the %d alone", others + 1)
-        self._others = others

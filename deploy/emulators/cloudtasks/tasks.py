@@ -113,6 +113,8 @@ def check_request(task: Any) -> None:
     if len(request.url) > LONGEST_URL:
         raise Refused.invalid(f"HttpRequest.url must be at most {LONGEST_URL} characters long.")
     request.http_method = request.http_method or messages.POST
+    if request.http_method not in messages.METHODS:
+        raise Refused.invalid("HttpRequest.httpMethod is not known.")
     if request.body and request.http_method not in messages.WITH_BODY:
         raise Refused.invalid("HttpRequest.body is allowed only if the HTTP method is POST, PUT, or PATCH.")
     size = 0

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from itertools import zip_longest
+from typing import Any, Final, TypeVar
 
 from deploy.emulators.cloudtasks.database import LOST
 from deploy.emulators.cloudtasks.refusals import Refused
@@ -24,6 +26,40 @@ GATHER_S: Final = 0.02
 RECONNECT_S: Final = 0.5
 
 
+@dataclass
+class Asked:
+    """Who waits for what a batch brings."""
+
+    created: dict[Key, list[tuple[asyncio.Future[bool], Callable[[bool], None]]]] = field(default_factory=dict)
+    claimed: Callable[[Written | None], None] | None = None
+    # Other writes, done after those of the batch, so that everything happens in the order in which it was asked for.
+    calls: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
+
+    def answer(self, written: Written | None, results: Sequence[Any]) -> None:
+        """Tell everybody; without `written` that it is not known."""
+        for key, waiting in self.created.items():
+            stored = written is not None and key in written.created
+            for future, then in waiting:
+                then(stored)
+                settle(future, written, stored)
+                # A name asked for twice at once is created once.
+                stored = False
+        if self.claimed is not None:
+            self.claimed(written)
+        for (future, _), result in zip_longest(self.calls, results):
+            settle(future, written, result)
+
+
+def settle(future: asyncio.Future[Any], written: Written | None, result: Any) -> None:
+    """Give a result, or the refusal that nothing is known, to whoever still waits for it."""
+    if future.done():
+        return
+    if written is None:
+        future.set_exception(Refused.unavailable())
+    else:
+        future.set_result(result)
+
+
 class Writer:
     """The one place that writes tasks. Lives on the event loop; the store is used from its thread only."""
 
@@ -35,8 +71,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._next = Batch()
-        self._created: dict[Key, list[tuple[asyncio.Future[bool], Callable[[bool], None]]]] = {}
-        self._claimed: Callable[[Written | None], None] | None = None
+        self._asked = Asked()
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._lost = False
@@ -52,7 +87,7 @@ class Writer:
             then(False)  # noqa: FBT003 - a callback
             future.set_exception(Refused.unavailable())
             return future
-        waiting = self._created.setdefault(task.key, [])
+        waiting = self._asked.created.setdefault(task.key, [])
         waiting.append((future, then))
         if len(waiting) == 1:
             self._next.new[task.key] = task
@@ -74,18 +109,17 @@ class Writer:
         if self._lost or self._closing:
             then(None)
             return
-        self._next.rooms, self._next.now, self._claimed = rooms, now, then
+        self._next.rooms, self._next.now, self._asked.claimed = rooms, now, then
         self._flush_in(0.0)
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run one of the store's other writes. Raises Refused when the session is lost."""
-        if self._lost:
+        """Run one of the store's other writes, after all that was handed in before. Raises Refused when the session is lost."""
+        if self._lost or self._closing:
             raise Refused.unavailable()
-        try:
-            return await self._loop.run_in_executor(self._thread, work)
-        except LOST as error:
-            self._went_away(error)
-            raise Refused.unavailable() from None
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._asked.calls.append((future, work))
+        self._flush_in(0.0)
+        return await future
 
     async def close(self) -> None:
         """Write what is left, as far as the database can be reached, and end."""
@@ -120,63 +154,34 @@ class Writer:
             self._timer = None
         if self._busy or self._lost:
             return
-        batch, waiting, claimed = self._next, self._created, self._claimed
-        if not (batch.new or batch.over or batch.back or batch.rooms):
+        batch, asked = self._next, self._asked
+        if not (batch.new or batch.over or batch.back or batch.rooms or asked.calls):
             return
-        self._next, self._created, self._claimed = Batch(), {}, None
-        self._busy = True
-        future = self._loop.run_in_executor(self._thread, self._store.write, batch)
-        future.add_done_callback(partial(self._after, batch, waiting, claimed))
+        self._next, self._asked, self._busy = Batch(), Asked(), True
+        future = self._loop.run_in_executor(self._thread, self._write, batch, asked)
+        future.add_done_callback(partial(self._after, batch, asked))
 
-    def _after(
-        self,
-        batch: Batch,
-        waiting: dict[Key, list[tuple[asyncio.Future[bool], Callable[[bool], None]]]],
-        claimed: Callable[[Written | None], None] | None,
-        done: asyncio.Future[Written],
-    ) -> None:
+    def _write(self, batch: Batch, asked: Asked) -> tuple[Written, list[Any]]:
+        return self._store.write(batch), [work() for _, work in asked.calls]
+
+    def _after(self, batch: Batch, asked: Asked, done: asyncio.Future[tuple[Written, list[Any]]]) -> None:
         self._busy = False
         error = done.exception()
         if error is not None:
-            # Written or not, these may be written again; of what was new only the row itself could tell.
-            self._next.over[:0], self._next.back[:0] = batch.over, batch.back
-        written = None if error else done.result()
-        for key, asked in waiting.items():
-            stored = written is not None and key in written.created
-            for future, then in asked:
-                then(stored)
-                if not future.done():
-                    future.set_exception(Refused.unavailable()) if written is None else future.set_result(stored)
-                # A name asked for twice at once is created once.
-                stored = False
-        if claimed is not None:
-            claimed(written)
-        if self._lost:
+            LOG.warning("the database session was lost: %s", error)
+            self._lost = True
+            # Written or not, these may be written again; of the rest only the rows themselves could tell.
+            self._next = Batch(over=batch.over + self._next.over, back=batch.back + self._next.back)
+            later, self._asked = self._asked, Asked()
+            asked.answer(None, ())
+            later.answer(None, ())
             self._reconnect()
-        elif error is not None:
-            self._went_away(error)
-        elif self._next.new or self._next.rooms:
+            return
+        asked.answer(*done.result())
+        if self._next.new or self._next.rooms or self._asked.calls:
             self._flush_in(0.0)
         elif self._next.over or self._next.back:
             self._flush_in(GATHER_S)
-
-    def _went_away(self, error: BaseException) -> None:
-        if self._lost:
-            return
-        LOG.warning("the database session was lost: %s", error)
-        self._lost = True
-        waiting, self._created, self._next.new = self._created, {}, {}
-        claimed, self._claimed, self._next.rooms = self._claimed, None, None
-        for asked in waiting.values():
-            for future, then in asked:
-                then(False)  # noqa: FBT003 - a callback
-                if not future.done():
-                    future.set_exception(Refused.unavailable())
-        if claimed is not None:
-            claimed(None)
-        # What is being written belongs to what is known; `_after` goes on from here.
-        if not self._busy:
-            self._reconnect()
 
     def _reconnect(self) -> None:
         if self._closing:

@@ -18,6 +18,7 @@ from deploy.simulators.nowpayments.reading import (
     RefusedError,
     read_callback,
     read_currency,
+    read_moment,
     read_number,
     read_object,
     read_query,
@@ -197,15 +198,10 @@ def list_payments() -> Answer:
 
 def _filters() -> tuple[str, dict[str, Any]]:
     where, values = ["TRUE"], dict[str, Any]()
-    for name, clause in (
-        ("dateFrom", "created_at >= :dateFrom"),
-        ("dateTo", "created_at <= :dateTo"),
-        ("invoiceId", "invoice_id = :invoiceId"),
-    ):
-        if value := request.args.get(name):
+    for name, clause in FILTERS:
+        if text := request.args.get(name):
             where.append(clause)
-            # A day as an upper bound means the whole day.
-            values[name] = value + "T23:59:59.999Z" if name == "dateTo" and len(value) == len("2026-01-31") else value
+            values[name] = text if name == "invoiceId" else read_moment(name, text)
     return " AND ".join(where), values
 
 

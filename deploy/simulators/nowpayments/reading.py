@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from flask import current_app, request
 
-from deploy.simulators.nowpayments import bodies, pricing
+from deploy.simulators.nowpayments import bodies, pricing, store
 from deploy.simulators.nowpayments.store import Vendor
 
 
@@ -84,3 +85,17 @@ def read_whole(name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise RefusedError(400, f"{name} must be a whole number")
     return int(text)
+
+
+def read_moment(name: str, text: str) -> str:
+    """Read a day or a moment and write it as created_at is written; a day as the upper end means the whole day."""
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError as error:
+        raise RefusedError(400, f"{name} must be a date") from error
+    if name == "dateTo" and len(text) == len("2026-01-31"):
+        moment += timedelta(days=1, milliseconds=-1)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return store.iso(int(moment.timestamp() * 1000))

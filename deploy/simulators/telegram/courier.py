@@ -26,6 +26,8 @@ GONE_AFTER_S = 23 * 3600
 # The operation under which faults on deliveries are armed.
 FAULTS = "webhook"
 REORDER_WAIT_S = 1.0
+# The plan is looked at this often even when nobody calls.
+IDLE_S = 0.5
 # These are not taken from the answer to an update.
 NOT_IN_AN_ANSWER = ("deletewebhook", "setwebhook", "close", "logout", "get")
 
@@ -101,12 +103,11 @@ class Courier:
     def run(self, stop: threading.Event) -> None:
         """Plan and hand out deliveries until told to stop."""
         while not stop.is_set():
-            webhook = self.telegram.world.setting("webhook")
             with self._lock:
-                wait_s = 0.5
-                if webhook:
-                    self._load()
-                    wait_s = min(wait_s, self._hand_out(webhook))
+                self._load()
+                # Read after the updates: what came after the webhook was deleted must not go to it.
+                webhook = self.telegram.world.setting("webhook")
+                wait_s = self._hand_out(webhook) if webhook else IDLE_S
                 if not stop.is_set():
                     self._lock.wait(max(wait_s, 0.001))
         for _ in range(self._workers):
@@ -136,7 +137,7 @@ class Courier:
                 self._workers += 1
                 threading.Thread(target=self._work, name=f"courier-{next(self._names)}", daemon=True).start()
             self._jobs.put((head, webhook))
-        return 0.5
+        return IDLE_S
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -164,7 +165,7 @@ class Courier:
     def _carry(self, head: Head, webhook: dict[str, Any]) -> None:
         """Try to deliver one update, and write down how it went."""
         row = self.telegram.updates.head(head.queue)
-        if row is None or row["seq"] != head.seq:
+        if row is None or row["seq"] != head.seq or self.telegram.world.setting("webhook") != webhook:
             return
         if row["expires"] <= time.time():
             self.telegram.updates.end(head.seq, "expired")

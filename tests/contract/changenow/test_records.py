@@ -49,6 +49,11 @@ def test_the_estimate_is_the_rate_less_spread_and_fee(vendor):
     assert (answer["toAmount"], answer["withdrawalFee"]) == (3485.9, 0.1)
 
 
+def test_the_cost_of_a_small_payout_stays_under_two_per_cent(vendor):
+    answer = estimate(vendor, "50", fromCurrency="usdt", toCurrency="btc", toNetwork="btc").json()
+    assert answer["toAmount"] * 100_000 > 49
+
+
 def test_a_reverse_estimate_says_what_to_send(vendor):
     answer = vendor.http.get("/v2/exchange/estimated-amount", params={**ETH_TO_USDT, "toAmount": "3485.9", "type": "reverse"}).json()
     assert (answer["fromAmount"], answer["toAmount"], answer["type"]) == (1, 3485.9, "reverse")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.simulators.chain.deploy import mint
 from PGP_COMMON.clients.ethereum import Ethereum
 from PGP_COMMON.clients.ethereum_answers import Outcome, Receipt
 from PGP_COMMON.clients.ethereum_signing import Signed, TransactionFields, sign_transfer
 from PGP_COMMON.errors import Misconfigured, Refused
-from deploy.simulators.chain.deploy import mint
 from tests.contract.conftest import TOKEN_KEY, Chain
 
 CHAIN_ID = 31337

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,11 @@ def test_the_list_filters_by_invoice_and_pages(vendor, ear, invoice):
     assert len(page(limit=2, page=1)["data"]) == 1
     assert page(dateTo="2020-01-01")["data"] == []
     assert len(page(dateFrom="2020-01-01", dateTo="2099-01-01")["data"]) == 3
+    # The same moment in another zone is the same moment.
+    hour_ago = datetime.now(timezone(timedelta(hours=5))) - timedelta(hours=1)
+    assert len(page(dateFrom=hour_ago.isoformat())["data"]) == 3
+    assert page(dateFrom=(hour_ago + timedelta(hours=2)).isoformat())["data"] == []
+    assert page(dateFrom="yesterday")["code"] == "BAD_REQUEST"
 
 
 def test_the_page_lets_the_payer_choose_a_coin_and_sends_him_back_with_the_payments_id(vendor, ear):

@@ -75,7 +75,9 @@ def test_without_a_connection_nothing_happened(error: Exception):
         raising(error).call("POST", "/x")
 
 
-@pytest.mark.parametrize("error", [httpx.ReadTimeout("x"), httpx.ReadError("x"), httpx.WriteError("x"), httpx.RemoteProtocolError("x"), httpx.WriteTimeout("x")])
+@pytest.mark.parametrize(
+    "error", [httpx.ReadTimeout("x"), httpx.ReadError("x"), httpx.WriteError("x"), httpx.RemoteProtocolError("x"), httpx.WriteTimeout("x")]
+)
 def test_once_it_is_sent_a_missing_answer_is_a_lost_one(error: Exception):
     with pytest.raises(AnswerLost) as lost:
         raising(error).call("POST", "/x")

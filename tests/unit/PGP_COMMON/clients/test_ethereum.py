@@ -244,9 +244,7 @@ def test_a_transfer_that_burns_too_much_is_refused():
 
 def test_an_estimate_that_fails_for_lack_of_money_may_pass():
     with pytest.raises(VendorDown):
-        ethereum(node({"eth_estimateGas": RpcError(-32000, "insufficient funds for transfer")})).gas_for(
-            "usdterc20", sender=WALLET, recipient=OTHER, units=1
-        )
+        ethereum(node({"eth_estimateGas": RpcError(-32000, "insufficient funds for transfer")})).gas_for("usdterc20", sender=WALLET, recipient=OTHER, units=1)
 
 
 def test_no_contract_at_the_tokens_address_is_not_a_balance_of_nothing():

@@ -34,8 +34,13 @@ def programs(made: Plan) -> dict[str, Program]:
 
 
 def test_everything_starts_after_what_it_needs(made: Plan) -> None:
-    order = [{program.kind for program in stage.programs} for stage in made.stages]
-    assert order == [{"infrastructure"}, {"job"}, {"job"}, {"simulator", "emulator"}, {"service"}, {"job"}, {"scheduler"}]
+    stages = {stage.name: {program.kind for program in stage.programs} for stage in made.stages}
+    assert list(stages) == ["infrastructure", "schema and token", "wallet", "vendors and queues", "services", "webhook", "scheduler"]
+    assert (stages["infrastructure"], stages["vendors and queues"], stages["services"]) == (
+        {"infrastructure"},
+        {"simulator", "emulator"},
+        {"service"},
+    )
 
 
 def test_every_service_of_the_manifest_is_started(made: Plan) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import scheduler, settings
+from deploy.local import files, scheduler, settings
 from deploy.local.files import StateDir
 from deploy.local.scheduler import Bell, Clock, Job
 from deploy.local.secrets import init
 from PGP_COMMON.doors import SCHEDULE_TIME
-from PGP_COMMON.errors import Unauthenticated
+from PGP_COMMON.errors import Misconfigured, Unauthenticated
+from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.tokens import HEADER, BaseTokenManager
 
 MINUTE = 1_800_000_000 // 60 * 60
@@ -81,7 +82,7 @@ def test_a_call_carries_a_signature_that_holds_for_its_time_and_for_no_other(bel
     ((path, headers),) = door.calls
     assert path == "/sweep"
     assert headers[SCHEDULE_TIME] == "2026-03-01T09:30:15Z"
-    keys = BaseTokenManager(lambda: bell.config.secret("WEBHOOK_SIGNING_KEY"))
+    keys = BaseTokenManager(lambda: settings.secret(bell.environ, "WEBHOOK_SIGNING_KEY"))
     keys.check(headers[HEADER], audience=job.service.name, subject="sweep/2026-03-01T09:30:15Z", body=b"")
     with pytest.raises(Unauthenticated):
         keys.check(headers[HEADER], audience=job.service.name, subject="sweep/2026-03-01T09:30:16Z", body=b"")
@@ -90,16 +91,23 @@ def test_a_call_carries_a_signature_that_holds_for_its_time_and_for_no_other(bel
 def test_a_refusal_is_told_and_a_door_that_is_away_is_no_error(bell: Bell, door: Door) -> None:
     door.status = 503
     assert bell.ring(scheduler.jobs()["sweep"], datetime.now(UTC)) == 503
-    nobody = settings.service_urls(dict.fromkeys(settings_names(), 9), "127.0.0.1")
-    away = Bell({"WEBHOOK_SIGNING_KEY": bell.config.secret("WEBHOOK_SIGNING_KEY"), **nobody})
+    nobody = settings.service_urls(dict.fromkeys([service.name for service in FLEET], 9), "127.0.0.1")
+    away = Bell({"WEBHOOK_SIGNING_KEY": settings.secret(bell.environ, "WEBHOOK_SIGNING_KEY"), **nobody})
     assert away.ring(scheduler.jobs()["sweep"], datetime.now(UTC)) == 0
     away.http.close()
 
 
-def settings_names() -> list[str]:
-    from PGP_COMMON.fleet import FLEET
+def test_a_rotated_key_signs_the_next_call(bell: Bell, door: Door) -> None:
+    file = Path(bell.environ["SECRETS_FILE"])
+    known = files.read_env(file)
+    files.write_env(file, {**known, "WEBHOOK_SIGNING_KEY": f"k2:{'ab' * 32},{known['WEBHOOK_SIGNING_KEY']}"}, heading="rotated")
+    bell.ring(scheduler.jobs()["sweep"], datetime.now(UTC))
+    assert door.calls[0][1][HEADER].startswith("v1=k2:")
 
-    return [service.name for service in FLEET]
+
+def test_a_scheduler_without_an_address_says_which_one_is_missing() -> None:
+    with pytest.raises(Misconfigured, match="PGP_ORCHESTRATOR_URL"):
+        Bell({})
 
 
 def test_each_minute_rings_what_its_expression_means_once() -> None:

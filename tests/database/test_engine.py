@@ -1,0 +1,280 @@
+"""The step engine: claims, leases, fences, budgets, pauses, the sweep, and a process that dies anywhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from PGP_COMMON import engine as engine_module
+from PGP_COMMON import failpoints
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
+from PGP_COMMON.errors import AnswerLost, BadAnswer, DatabaseDown, VendorDown
+from PGP_COMMON.sweep import wake_due
+from tests.support.engines import STEP, VENDOR_STEP, Bench
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    made = Bench(database_url)
+    with made.db.reading() as tx:
+        tx.run("CREATE TABLE effect (n int)")
+    yield made
+    engine_module._paused_here.clear()
+    made.close()
+
+
+def effect(_job: Job[None]) -> Commit:
+    def record(tx: Transaction) -> Outcome:
+        tx.run("INSERT INTO effect VALUES (1)")
+        return Done("well")
+
+    return record
+
+
+def effects(bench: Bench) -> int:
+    return int(bench.value("SELECT count(*) FROM effect"))
+
+
+def test_a_step_runs_once_however_often_it_is_delivered(bench: Bench) -> None:
+    bench.send()
+    engine = bench.engine(effect)
+    assert [engine.run(STEP, "1") for _ in range(4)] == ["done"] * 4
+    assert effects(bench) == 1
+
+
+def test_sending_the_same_work_again_is_nothing(bench: Bench) -> None:
+    bench.send()
+    bench.send()
+    assert bench.value("SELECT count(*) FROM work") == 1
+    assert len(bench.wakes) == 1
+
+
+def test_twenty_deliveries_at_once_have_one_effect(bench: Bench) -> None:
+    bench.send()
+    engine = bench.engine(effect)
+    results: list[str] = []
+    threads = [threading.Thread(target=lambda: results.append(engine.run(STEP, "1"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert effects(bench) == 1
+    assert set(results) <= {"done", "held"}
+
+
+@pytest.mark.parametrize("where", ["claim.after", "start.before_commit"])
+def test_a_process_that_dies_is_taken_over_after_its_lease_and_the_effect_happens_once(bench: Bench, where: str) -> None:
+    bench.send()
+    engine = bench.engine(effect)
+
+    def die() -> None:
+        failpoints.disarm()
+        raise Killed
+
+    failpoints.arm({f"{STEP}.{where}": die})
+    with pytest.raises(Killed):
+        engine.run(STEP, "1")
+    assert engine.run(STEP, "1") == "held"
+    bench.move_clock(91)
+    assert engine.run(STEP, "1") == "done"
+    assert effects(bench) == 1
+
+
+def test_a_process_that_dies_after_its_commit_has_done_its_work(bench: Bench) -> None:
+    bench.send()
+    engine = bench.engine(effect)
+
+    def die() -> None:
+        raise Killed
+
+    failpoints.arm({f"{STEP}.start.after_commit": die})
+    with pytest.raises(Killed):
+        engine.run(STEP, "1")
+    failpoints.disarm()
+    assert engine.run(STEP, "1") == "done"
+    assert effects(bench) == 1
+
+
+def test_work_resumes_at_the_recovery_point_it_had_passed(bench: Bench) -> None:
+    passed: list[str] = []
+
+    def first(_job: Job[None]) -> Commit:
+        passed.append("first")
+        return lambda _tx: Next("second")
+
+    def second(_job: Job[None]) -> Commit:
+        passed.append("second")
+        if passed.count("second") == 1:
+            raise Killed
+        return lambda _tx: Done()
+
+    bench.send()
+    engine = bench.engine({"start": first, "second": second})
+    with pytest.raises(Killed):
+        engine.run(STEP, "1")
+    bench.move_clock(91)
+    assert engine.run(STEP, "1") == "done"
+    assert passed == ["first", "second", "second"]
+
+
+def test_a_slow_worker_whose_lease_ran_out_cannot_write_what_another_has_written(bench: Bench) -> None:
+    bench.send()
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(job: Job[None]) -> Commit:
+        started.set()
+        go_on.wait(10)
+        return effect(job)
+
+    results: list[str] = []
+    worker = threading.Thread(target=lambda: results.append(bench.engine(slow).run(STEP, "1")))
+    worker.start()
+    started.wait(10)
+    bench.move_clock(91)
+    assert bench.engine(effect).run(STEP, "1") == "done"
+    go_on.set()
+    worker.join()
+    assert results == ["taken_over"]
+    assert effects(bench) == 1
+
+
+def test_waiting_costs_nothing_of_the_budget_and_comes_back_as_a_new_task(bench: Bench) -> None:
+    bench.send()
+    engine = bench.engine(lambda _job: lambda _tx: Later(30, "not yet"))
+    for turn in range(25):
+        bench.move_clock(31 * turn)
+        assert engine.run(STEP, "1") == "later"
+    assert bench.value("SELECT state || attempts FROM work") == "open0"
+    assert {wake.generation for wake in bench.wakes} == set(range(1, 27))
+    assert engine.run(STEP, "1") == "early"
+
+
+def test_a_passing_fault_is_tried_again_with_growing_waits_until_the_budget_is_spent(bench: Bench) -> None:
+    def lost(_job: Job[None]) -> Commit:
+        raise AnswerLost(vendor="somebody")
+
+    bench.send()
+    engine = bench.engine(lost)
+    for turn in range(20):
+        bench.move_clock(100 * turn)
+        result = engine.run(STEP, "1")
+    assert result == "dead"
+    with bench.db.reading() as tx:
+        assert tx.value("SELECT reason FROM failed_transactions WHERE resolved_at IS NULL") == "budget_spent"
+        assert tx.value("SELECT count(*) FROM failed_transactions") == 1
+
+
+def test_what_can_never_work_is_a_dead_letter_at_once_with_its_sentence(bench: Bench) -> None:
+    def wrong(_job: Job[None]) -> Commit:
+        raise BadAnswer("the amounts differ", vendor="somebody")
+
+    bench.send()
+    assert bench.engine(wrong).run(STEP, "1") == "dead"
+    assert bench.value("SELECT reason || ': ' || (detail ->> 'sentence') FROM failed_transactions") == "bad_answer: the amounts differ"
+
+
+def test_a_step_can_say_itself_that_it_needs_a_person(bench: Bench) -> None:
+    bench.send()
+    assert bench.engine(lambda _job: lambda _tx: Dead("odd", {"next": "look"})).run(STEP, "1") == "dead"
+    assert bench.value("SELECT work_id IS NOT NULL FROM failed_transactions WHERE reason = 'odd'")
+
+
+def test_a_vendor_that_is_down_is_left_alone_by_everybody_and_probed_less_and_less(bench: Bench) -> None:
+    calls: list[str] = []
+
+    def down(job: Job[None]) -> Commit:
+        calls.append(job.subject)
+        raise VendorDown(vendor="nowpayments")
+
+    for subject in ("1", "2"):
+        bench.send(subject, step=VENDOR_STEP)
+    engine = bench.engine(down, step=VENDOR_STEP)
+    assert engine.run(VENDOR_STEP, "1") == "retry"
+    assert engine.run(VENDOR_STEP, "2") == "paused"
+    assert calls == ["1"]
+    bench.move_clock(10)
+    assert engine.run(VENDOR_STEP, "2") == "retry"
+    assert bench.value("SELECT failures FROM vendor_pause") == 2
+    bench.move_clock(400)
+    assert bench.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "1") == "done"
+    assert bench.value("SELECT count(*) FROM vendor_pause") == 0
+
+
+def test_a_switched_off_machine_takes_no_work_and_goes_on_when_it_is_switched_on(bench: Bench) -> None:
+    step = "transfer.sign"
+    bench.send(step=step)
+    engine = bench.engine(effect, step=step)
+    with bench.db.reading() as tx:
+        tx.run("INSERT INTO machine_pause (switch, reason) VALUES ('sign', 'drill')")
+    assert engine.run(step, "1") == "paused"
+    with bench.db.reading() as tx:
+        tx.run("DELETE FROM machine_pause")
+    bench.move_clock(60)
+    assert engine.run(step, "1") == "done"
+
+
+def test_the_sweep_wakes_what_nobody_answered_and_nothing_else(bench: Bench) -> None:
+    bench.send("lost")
+    bench.send("later", after_s=3600)
+    bench.wakes.clear()
+    assert wake_due(bench.db, bench.wakes.extend, grace_s=60) == 0
+    bench.move_clock(61)
+    assert wake_due(bench.db, bench.wakes.extend, grace_s=60) == 1
+    assert [(wake.subject, wake.generation) for wake in bench.wakes] == [("lost", 2)]
+    assert wake_due(bench.db, bench.wakes.extend, grace_s=60) == 0
+
+
+def test_two_sweeps_at_once_wake_each_row_once(bench: Bench) -> None:
+    for n in range(40):
+        bench.send(str(n))
+    bench.move_clock(61)
+    bench.wakes.clear()
+    threads = [threading.Thread(target=wake_due, args=(bench.db, bench.wakes.extend), kwargs={"grace_s": 60}) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(int(wake.subject) for wake in bench.wakes) == list(range(40))
+
+
+def test_work_that_is_sent_and_then_rolled_back_was_never_sent(bench: Bench) -> None:
+    with pytest.raises(RuntimeError), bench.db.transaction() as tx:
+        tx.send(STEP, "1")
+        raise RuntimeError
+    assert bench.value("SELECT count(*) FROM work") == 0
+    assert bench.wakes == []
+
+
+def test_a_message_about_unknown_work_is_kept_for_a_person_once(bench: Bench) -> None:
+    engine = bench.engine(effect)
+    assert [engine.run(STEP, "nobody") for _ in range(2)] == ["unknown"] * 2
+    assert bench.value("SELECT count(*) FROM failed_transactions WHERE reason = 'unknown_work'") == 1
+
+
+def test_a_database_that_is_away_is_our_own_trouble_and_nobody_elses(bench: Bench) -> None:
+    away = Bench("postgresql+pg8000://nobody:nothing@127.0.0.1:9/nowhere")
+    with pytest.raises(DatabaseDown):
+        away.engine(effect).run(STEP, "1")
+    away.close()
+
+
+def test_a_connection_that_the_server_killed_is_replaced(bench: Bench) -> None:
+    bench.send()
+    other = Bench(bench.url)
+    assert other.value("SELECT 1") == 1
+    bench.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    results = []
+    for _ in range(4):
+        try:
+            results.append(other.value("SELECT 1"))
+        except DatabaseDown:
+            results.append("down")
+    assert results[-1] == 1
+    other.close()
