@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from PGP_COMMON.clients.telegram import Button
+from PGP_COMMON.clients.telegram import Button, Telegram
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
 from PGP_COMMON.errors import NotFound, Refused
@@ -23,9 +24,9 @@ class Clients:
     speaker: Speaker
 
 
-def _invite(job: Job[Clients]) -> access.InviteFacts:
+def _invite(job: Job[Clients]) -> access.InviteRow:
     with job.db.reading() as tx:
-        found = access.invite_facts(tx, job.id)
+        found = access.invite(tx, job.id)
     if found is None:
         raise NotFound(f"there is no invite {job.subject}")
     return found
@@ -36,53 +37,58 @@ def make_link(job: Job[Clients]) -> Commit:
     invite = _invite(job)
     if invite.state != "planned":
         return lambda _tx: Next("send") if invite.state == "linked" else Done(f"the invite is {invite.state}")
-    if invite.over:
+    if not invite.live:
         return lambda tx: _over(tx, invite)
-    telegram = job.clients.speaker.telegram
     try:
-        if invite.mode == "single_use":
-            link = telegram.create_single_use_link(invite.closed_channel_id, name=f"PGP {invite.id}"[:32], expires_at=invite.single_use_until)
-        else:
-            link = invite.channel_link or telegram.create_join_link(invite.closed_channel_id, name="PayGatePrime")
+        link = _new_link(job.clients.speaker.telegram, invite)
     except Refused as error:
         code, todo = error.code or error.reason, f"the bot cannot make links for {invite.closed_channel_id}: make it an administrator who may invite people"
         return lambda _tx: Dead(code, {"next": todo})
 
     def record(tx: Transaction) -> Outcome:
-        kept = link if invite.mode == "single_use" else owners.remember_join_link(tx, invite.channel_id, link=link)
-        access.link_invite(tx, invite.id, link=kept, expires_in_s=SINGLE_USE_S if invite.mode == "single_use" else None)
+        alone = invite.mode == "single_use"
+        kept = link if alone else owners.remember_join_link(tx, invite.channel_id, link=link)
+        access.mark_linked(tx, invite.id, link=kept, lifetime_s=SINGLE_USE_S if alone else None)
         return Next("send")
 
     return record
 
 
-def _over(tx: Transaction, invite: access.InviteFacts) -> Outcome:
+def _new_link(telegram: Telegram, invite: access.InviteRow) -> str:
+    if invite.mode == "single_use":
+        until = datetime.now(UTC) + timedelta(seconds=SINGLE_USE_S)
+        return telegram.create_single_use_link(invite.closed_channel_id, name=f"PGP {invite.id}"[:32], expires_at=until)
+    return invite.join_link or telegram.create_join_link(invite.closed_channel_id, name="PayGatePrime")
+
+
+def _over(tx: Transaction, invite: access.InviteRow) -> Outcome:
     access.expire_invite(tx, invite.id)
     return Done("his time is over")
 
 
 def send_link(job: Job[Clients]) -> Commit:
-    """Send the kept link; the same one every time."""
+    """Send the kept link, the same one every time; who is in already hears only that he may stay longer."""
     invite = _invite(job)
     if invite.state != "linked" or invite.link is None:
         return lambda _tx: Done(f"the invite is {invite.state}")
-    text = f"🔑 You have access to {invite.title} until {invite.ends_at:%d %B %Y, %H:%M} UTC.\nPress the button" + (
-        " and ask to join; you are let in at once." if invite.mode == "join_request" else " within 48 hours; the link works once."
-    )
-    said = job.clients.speaker.say(invite.buyer_id, text, buttons=[[Button("Join", url=invite.link)]], protect=True)
+    until = f"{invite.ends_at:%d %B %Y, %H:%M} UTC"
+    if invite.present:
+        said = job.clients.speaker.say(invite.buyer_id, f"🔁 Your access to {invite.closed_title} now lasts until {until}.")
+    else:
+        how = "and ask to join; you are let in at once." if invite.mode == "join_request" else "within 48 hours; the link works once."
+        text = f"🔑 You have access to {invite.closed_title} until {until}.\nPress the button {how}"
+        said = job.clients.speaker.say(invite.buyer_id, text, buttons=[[Button("Join", url=invite.link)]], protect=True)
     return lambda tx: _record(tx, invite, said)
 
 
-def _record(tx: Transaction, invite: access.InviteFacts, said: Said) -> Outcome:
+def _record(tx: Transaction, invite: access.InviteRow, said: Said) -> Outcome:
     """Write down what became of the message. Who cannot be written to finds the link in the bot and on the payment page."""
     if said.outcome == "later":
         return Later(said.wait_s, "pacing")
-    if said.outcome == "unknown":
-        access.count_unknown_send(tx, invite.id)
-        if invite.unknown_sends < RESENDS:
-            return Later(RESEND_WAIT_S, "no answer; once more with the same text")
+    if said.outcome == "unknown" and access.count_unknown_send(tx, invite.id) <= RESENDS:
+        return Later(RESEND_WAIT_S, "no answer; once more with the same text")
     if said.outcome == "undeliverable":
-        access.block_invite(tx, invite.id)
+        access.mark_blocked(tx, invite.id)
         return Done(f"cannot be written to: {said.code}")
-    access.mark_invite_sent(tx, invite.id, message_id=said.message_id)
+    access.mark_sent(tx, invite.id, message_id=said.message_id)
     return Done()

@@ -139,7 +139,7 @@ def _buy(tx: Transaction, bot: Bot, person: Person, channel_id: int, tier_id: in
 
 def _order(tx: Transaction, bot: Bot, person: Person, channel: owners.Channel, **offer: Any) -> None:
     """Write the order down with everything it was made under; its invoice is work."""
-    if orders.made_lately(tx, buyer_id=person.id, within_s=HOUR_S) >= ORDERS_AN_HOUR:
+    if store.orders_made_lately(tx, buyer_id=person.id, within_s=HOUR_S) >= ORDERS_AN_HOUR:
         say(tx, person.id, texts.Say(texts.TOO_MANY))
         return
     invoice_id = orders.create(

@@ -11,12 +11,14 @@ from PGP_COMMON.directory import service_named
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Outcome
 from PGP_COMMON.errors import Lost, NotFound, Refused
 from PGP_COMMON.money_machines import access, notices, orders
-from PGP_COMMON.speech import RESENDS, Speaker
+from PGP_COMMON.speech import Speaker
 from PGP_COMMON.tokens import BaseTokenManager
 from PGP_SERVER_v1 import conversation, store, texts
 
 # How many rows one run of a schedule takes; the next run, or the next minute, takes the rest.
 PAGE = 500
+# Each look is a call to Telegram.
+PAGE_OF_LOOKS = 100
 # The vendor takes payments for an invoice for seven days (contracts.md 1.6).
 LINK_LIFETIME_S = 7 * 86400
 
@@ -44,7 +46,7 @@ def say_message(job: Job[Clients]) -> Commit:
     said = job.clients.speaker.say(message.chat_id, message.text, buttons=rows)
     if said.outcome == "later":
         return lambda _tx: Later(said.wait_s, "pacing")
-    if said.outcome == "unknown" and job.attempts <= RESENDS:
+    if said.outcome == "unknown" and job.attempts <= 2:  # noqa: PLR2004 - two resends (money.md 2)
         raise Lost("no answer to a message", vendor="telegram")
 
     def record(tx: Transaction) -> Outcome:
@@ -57,7 +59,7 @@ def say_message(job: Job[Clients]) -> Commit:
 def create_invoice(job: Job[Clients]) -> Commit:
     """Ask the vendor for an invoice. Its answer lost: another row asks again, since both invoices can be paid."""
     with job.db.reading() as tx:
-        wanted = orders.invoice_to_make(tx, job.id)
+        wanted = orders.invoice(tx, job.id)
     if wanted is None:
         raise NotFound(f"there is no invoice {job.subject}")
     if wanted.url is not None:
@@ -69,7 +71,7 @@ def create_invoice(job: Job[Clients]) -> Commit:
         made = job.clients.nowpayments.create_invoice(
             price_amount=wanted.price_usd,
             price_currency="usd",
-            order_id=orders.sent_id(buyer_id=wanted.buyer_id, open_channel_id=wanted.open_channel_id, unique_id=wanted.unique_id),
+            order_id=wanted.sent_id,
             order_description=f"PayGatePrime order {wanted.unique_id}",
             ipn_callback_url=config.public_url(service_named("pgp-np-ipn-v1"), "/webhooks/nowpayments-ipn"),
             success_url=back,
@@ -80,18 +82,17 @@ def create_invoice(job: Job[Clients]) -> Commit:
     return lambda tx: _offer(tx, wanted, provider_id=made.id, url=made.url)
 
 
-def _ask_again(tx: Transaction, wanted: orders.WantedInvoice) -> Outcome:
+def _ask_again(tx: Transaction, wanted: orders.InvoiceRow) -> Outcome:
     """Keep the row whose invoice may exist, and ask for another."""
-    tx.send("invoice.create", orders.add_invoice(tx, order_id=wanted.order_id, price_usd=wanted.price_usd))
+    tx.send("invoice.create", orders.add_invoice(tx, wanted.order_id, price_usd=wanted.price_usd))
     return Done("answer lost; asked again as another invoice")
 
 
-def _offer(tx: Transaction, wanted: orders.WantedInvoice, *, provider_id: str, url: str) -> Outcome:
+def _offer(tx: Transaction, wanted: orders.InvoiceRow, *, provider_id: str, url: str) -> Outcome:
     """Write the vendor's invoice down and send the buyer its link."""
-    if orders.invoice_made(tx, wanted.id, provider_id=provider_id, url=url):
-        orders.mark_invoiced(tx, wanted.order_id)
-        days = wanted.days
-        conversation.say(tx, wanted.buyer_id, texts.invoice(wanted.title, wanted.price_usd, days, url, rest=wanted.rest))
+    if orders.attach_invoice(tx, wanted.id, provider_id=provider_id, url=url):
+        rest = wanted.order_state == "part_paid"
+        conversation.say(tx, wanted.buyer_id, texts.invoice(wanted.closed_title, wanted.price_usd, wanted.days, url, rest=rest))
     return Done()
 
 
@@ -99,7 +100,8 @@ def decide_join(job: Job[Clients]) -> Commit:
     """Let in exactly who holds a live entitlement; a leaked link gives nothing away."""
     chat_id, buyer_id, _ = (int(part) for part in job.subject.split(":"))
     with job.db.reading() as tx:
-        known, entitled = access.is_ours(tx, closed_channel_id=chat_id), access.may_enter(tx, closed_channel_id=chat_id, buyer_id=buyer_id)
+        known = store.is_ours(tx, closed_channel_id=chat_id)
+        entitled = access.live_entitlement(tx, closed_channel_id=chat_id, buyer_id=buyer_id) is not None
     if not known:
         return lambda _tx: Done("not one of our channels")
     telegram = job.clients.speaker.telegram
@@ -124,29 +126,34 @@ def _dead(error: Refused, todo: str) -> Commit:
 
 def expire(job: Job[Clients]) -> Commit:
     """See a buyer out whose time is over, unless he has renewed since."""
-    with job.db.reading() as tx:
-        ended = access.ended(tx, job.id)
-    if ended is None or ended.expired:
+    with job.db.transaction() as tx:
+        ending = access.lock_ending(tx, job.id)
+    if ending is None or ending.expired or not ending.over:
         return lambda _tx: Done("nothing to do")
-    if not ended.over:
-        return lambda _tx: Done("extended since")
-    if not ended.live_elsewhere:
+    if not ending.renewed:
         telegram = job.clients.speaker.telegram
         try:
-            telegram.ban(ended.closed_channel_id, ended.buyer_id)
-            telegram.unban(ended.closed_channel_id, ended.buyer_id)
+            telegram.ban(ending.closed_channel_id, ending.buyer_id)
+            telegram.unban(ending.closed_channel_id, ending.buyer_id)
         except Refused as error:
             if error.code not in {"user_not_found", "chat_not_found"}:
-                return _dead(error, f"the bot could not remove {ended.buyer_id} from {ended.closed_channel_id}: give it the right to ban people")
+                return _dead(error, f"the bot could not remove {ending.buyer_id} from {ending.closed_channel_id}: give it the right to ban people")
+    return lambda tx: _close(tx, ending)
 
-    def record(tx: Transaction) -> Outcome:
-        # Under the lock on the membership: a renewal either came before and is seen here, or comes after and invites anew.
-        removed = access.close(tx, ended.id)
-        if removed:
-            notices.tell(tx, kind="access_ended", subject=ended.id, chat_id=ended.buyer_id)
-        return Done("removed" if removed else "renewed")
 
-    return record
+def _close(tx: Transaction, before: access.Ending) -> Outcome:
+    """Under the lock on the membership: a renewal either came before and is seen here, or comes after and invites anew."""
+    now = access.lock_ending(tx, before.id)
+    if now is None or not access.mark_expired(tx, before.id):
+        return Done("ended before")
+    if not before.renewed:
+        access.mark_removed(tx, now.membership_id)
+    if now.renewed and not before.renewed:
+        # He renewed while he was being removed: his new invite lets him in again.
+        return Done("renewed meanwhile; his new invite lets him in")
+    if not now.renewed:
+        notices.tell(tx, "access_ended", before.id, before.buyer_id)
+    return Done("renewed" if now.renewed else "removed")
 
 
 def plan_expiries(job: Job[Clients]) -> Commit:
@@ -157,7 +164,7 @@ def plan_expiries(job: Job[Clients]) -> Commit:
         due = access.due_to_expire(tx, limit=PAGE)
         for entitlement_id in due:
             tx.send("entitlement.expire", entitlement_id)
-        orders.expire_unpaid(tx, limit=PAGE)
+        orders.expire_due(tx, limit=PAGE)
         return Done(f"{len(due)} to expire")
 
     return record
@@ -168,29 +175,31 @@ def plan_reminders(job: Job[Clients]) -> Commit:
     before_s = job.config.integer("REMIND_BEFORE_S")
 
     def record(tx: Transaction) -> Outcome:
-        due = access.take_due_to_remind(tx, before_s=before_s, limit=PAGE)
-        for reminded in due:
-            notices.tell(tx, kind="reminder", subject=reminded.id, chat_id=reminded.buyer_id)
+        due = access.due_to_remind(tx, before_s=before_s, limit=PAGE)
+        for reminder in due:
+            if access.mark_reminded(tx, reminder.id):
+                notices.tell(tx, "reminder", reminder.id, reminder.buyer_id)
         return Done(f"{len(due)} reminded")
 
     return record
 
 
 def reconcile_members(job: Job[Clients]) -> Commit:
-    """Ask Telegram about those who should be in and, as far as we know, are not: an update may have been lost."""
+    """Ask Telegram about everybody whose presence and right do not fit together: an update may have been lost."""
     with job.db.reading() as tx:
-        doubtful = access.entitled_but_absent(tx, limit=100)
-    inside = [row for row in doubtful if _is_in(job, row)]
+        doubtful = [row for row in access.members(tx, after_id=0, limit=10_000) if row.present != row.entitled][:PAGE_OF_LOOKS]
+    inside = {row.id: _is_in(job, row) for row in doubtful}
 
     def record(tx: Transaction) -> Outcome:
-        for row in inside:
-            access.note_presence(tx, closed_channel_id=row.closed_channel_id, buyer_id=row.buyer_id, present=True)
-        return Done(f"{len(inside)} of {len(doubtful)} were in")
+        for row in doubtful:
+            if inside[row.id] != row.present:
+                access.note_presence(tx, closed_channel_id=row.closed_channel_id, buyer_id=row.buyer_id, present=inside[row.id])
+        return Done(f"{len(doubtful)} looked at, {sum(inside.values())} of them are in")
 
     return record
 
 
-def _is_in(job: Job[Clients], row: access.Absent) -> bool:
+def _is_in(job: Job[Clients], row: access.Member) -> bool:
     try:
         return job.clients.speaker.telegram.get_member(row.closed_channel_id, row.buyer_id).is_in
     except Refused:

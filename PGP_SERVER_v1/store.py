@@ -85,3 +85,19 @@ def set_conversation(tx: Transaction, user_id: int, *, state: str, data: dict[st
 def end_conversation(tx: Transaction, user_id: int) -> None:
     """Forget where a person stood."""
     tx.run("DELETE FROM conversation_state WHERE user_id = :user_id", user_id=user_id)
+
+
+def orders_made_lately(tx: Transaction, *, buyer_id: int, within_s: int) -> int:
+    """How many orders a person made in the last so many seconds."""
+    return int(
+        tx.value(
+            "SELECT count(*) FROM orders WHERE buyer_id = :buyer_id AND created_at > pgp_now() - make_interval(secs => :within)",
+            buyer_id=buyer_id,
+            within=within_s,
+        )
+    )
+
+
+def is_ours(tx: Transaction, *, closed_channel_id: int) -> bool:
+    """Whether a chat is the closed channel of one of our owners."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM channel WHERE closed_channel_id = :id)", id=closed_channel_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from decimal import Decimal
 
 import pytest
 
+from PGP_COMMON.runtime import Runtime
+from tests.support.crowd import a_crowd
 from tests.support.earnings import DOLLAR, ETHER, Town, a_town
 from tests.support.fake_exchange import a_chain
 
@@ -131,50 +134,32 @@ def test_an_exchange_in_trouble_is_asked_again_later(town: Town) -> None:
     assert town.count("batch_conversions") == 0
 
 
+def pay(town: Town, owners: list[int], count: int, seed: int) -> None:
+    own = random.Random(seed)
+    for _ in range(count):
+        town.earn(own.choice(owners), own.randrange(TEN_DOLLARS // 5, 3 * TEN_DOLLARS), arrived=own.random() > 0.3, fee=own.randrange(3))
+
+
+def plan_until_over(town: Town, runtime: Runtime, number: int, over: threading.Event) -> None:
+    """The two schedulers fire for the same moments, and each moment is planned by two threads."""
+    for turn in itertools.count():
+        subject = town.fire("conversion.plan", f"moment {turn} of thread {number % 5}")
+        runtime.engine.run("conversion.plan", subject)
+        if over.is_set():
+            return
+
+
 def test_nothing_is_lost_or_doubled_while_two_schedulers_plan_and_payments_come_in(town: Town) -> None:
     """2 schedulers × 5 threads, 150 payments of 12 owners, a third of them arriving late."""
     owners = [town.owner() for _ in range(12)]
-    second = town.start("pgp-microbatchprocessor-v1")
-    planners = [town.services["pgp-microbatchprocessor-v1"], second]
-    lottery = random.Random(7)
-    over = threading.Event()
-    faults: list[BaseException] = []
-
-    def pay(count: int, seed: int) -> None:
-        own = random.Random(seed)
-        for _ in range(count):
-            town.earn(own.choice(owners), own.randrange(TEN_DOLLARS // 5, 3 * TEN_DOLLARS), arrived=own.random() > 0.3, fee=own.randrange(3))
-
-    def plan_on(runtime: object, number: int) -> None:
-        turn = 0
-        while not over.is_set() or turn == 0:
-            turn += 1
-            # The two schedulers fire for the same moment, and each moment is planned by several threads.
-            subject = f"moment {turn} of thread {number % 5}"
-            town.fire("conversion.plan", subject)
-            runtime.engine.run("conversion.plan", subject)
-
-    def guarded(work: object, *arguments: object) -> threading.Thread:
-        def run() -> None:
-            try:
-                work(*arguments)
-            except BaseException as error:  # noqa: BLE001 - shown by the test
-                faults.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread
-
-    payers = [guarded(pay, 50, lottery.randrange(10**6)) for _ in range(3)]
-    schedulers = [guarded(plan_on, planners[number % 2], number) for number in range(10)]
-    for thread in payers:
-        thread.join()
-    for payment in town.rows("SELECT id FROM processed_payments WHERE payout_hash IS NULL"):
-        town.arrive(payment[0])
-    over.set()
-    for thread in schedulers:
-        thread.join()
-    assert faults == []
+    planners = [town.services["pgp-microbatchprocessor-v1"], town.start("pgp-microbatchprocessor-v1")]
+    with a_crowd() as crowd:
+        for number in range(10):
+            crowd.start(plan_until_over, town, planners[number % 2], number, crowd.over)
+        for payer in [crowd.start(pay, town, owners, 50, seed) for seed in (1, 2, 3)]:
+            payer.join()
+        for payment in town.rows("SELECT id FROM processed_payments WHERE payout_hash IS NULL"):
+            town.arrive(payment[0])
     town.earn(owners[0], TEN_DOLLARS)
     plan(town)
     town.check_books()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from decimal import Decimal
 
 import pytest
 
-from PGP_COMMON.money_machines import accumulations, ledger, payouts, swaps
+from PGP_COMMON.money_machines import accumulations, ledger, payouts
 from PGP_COMMON.money_machines.payouts import Payout, Release
+from PGP_COMMON.runtime import Runtime
+from tests.support.crowd import a_crowd
 from tests.support.earnings import BITCOIN, DOLLAR, OURS, Town, a_town
 from tests.support.fake_exchange import an_address
 
@@ -38,7 +41,7 @@ def test_an_owner_above_his_threshold_gets_one_payout_of_everything(town: Town) 
     assert town.rows("SELECT step, subject FROM work WHERE state = 'open'") == [("payout.start", "1")]
     before = town.picture()
     town.do_everything_again()
-    assert [rows for rows in town.picture()[:3]] == before[:3]
+    assert town.picture()[:3] == before[:3]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_an_owner_above_his_threshold_gets_one_payout_of_everything(town: Town) 
         ("instant", 5, 20 * DOLLAR - 1, False),
     ],
 )
-def test_the_owners_strategy_decides_what_is_enough(town: Town, strategy: str, threshold: int, units: int, paid: bool) -> None:  # noqa: FBT001
+def test_the_owners_strategy_decides_what_is_enough(town: Town, strategy: str, threshold: int, units: int, paid: bool) -> None:
     town.available(town.owner(strategy=strategy, threshold=threshold), units)
     plan(town)
     assert town.count("split_payout_que") == int(paid)
@@ -220,47 +223,32 @@ def test_a_new_address_lets_payouts_begin_again(town: Town) -> None:
     assert town.rows("SELECT payout_asset FROM split_payout_que WHERE state = 'reserved'") == [("eth",)]
 
 
+def pay(town: Town, owners: list[int], seed: int) -> None:
+    own = random.Random(seed)
+    for turn in range(60):
+        town.earn(own.choice(owners), own.randrange(1, 30 * DOLLAR), asset="usdterc20")
+        if turn % 6 == 0:
+            town.run("conversion.plan", town.fire("conversion.plan", f"{seed} {turn}"))
+
+
+def plan_until_over(town: Town, runtime: Runtime, number: int, over: threading.Event) -> None:
+    """The two schedulers fire for the same moments, and each moment is planned by two threads."""
+    for turn in itertools.count():
+        subject = town.fire("payout.plan", f"moment {turn} of thread {number % 5}")
+        runtime.engine.run("payout.plan", subject)
+        if over.is_set():
+            return
+
+
 def test_two_schedulers_never_reserve_the_same_money_twice(town: Town) -> None:
     """2 schedulers × 5 threads over 20 owners, while USDT keeps coming in."""
     owners = [town.owner(threshold=20) for _ in range(20)]
-    second = town.start("pgp-batchprocessor-v1")
-    planners = [town.services["pgp-batchprocessor-v1"], second]
-    over = threading.Event()
-    faults: list[BaseException] = []
-
-    def pay(seed: int) -> None:
-        own = random.Random(seed)
-        for turn in range(60):
-            town.earn(own.choice(owners), own.randrange(1, 30 * DOLLAR), asset="usdterc20")
-            if turn % 6 == 0:
-                town.run("conversion.plan", town.fire("conversion.plan", f"{seed} {turn}"))
-
-    def plan_on(number: int) -> None:
-        turn = 0
-        while not over.is_set():
-            turn += 1
-            subject = town.fire("payout.plan", f"moment {turn} of thread {number % 5}")
-            planners[number % 2].engine.run("payout.plan", subject)
-
-    def guarded(work: object, argument: int) -> threading.Thread:
-        def run() -> None:
-            try:
-                work(argument)
-            except BaseException as error:  # noqa: BLE001 - shown by the test
-                faults.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread
-
-    schedulers = [guarded(plan_on, number) for number in range(10)]
-    payers = [guarded(pay, seed) for seed in (1, 2)]
-    for thread in payers:
-        thread.join()
-    over.set()
-    for thread in schedulers:
-        thread.join()
-    assert faults == []
+    planners = [town.services["pgp-batchprocessor-v1"], town.start("pgp-batchprocessor-v1")]
+    with a_crowd() as crowd:
+        for number in range(10):
+            crowd.start(plan_until_over, town, planners[number % 2], number, crowd.over)
+        for payer in [crowd.start(pay, town, owners, seed) for seed in (1, 2)]:
+            payer.join()
     town.check_books()
     assert town.count("split_payout_que") > 5
     assert not town.rows("SELECT owner_id FROM split_payout_que GROUP BY owner_id HAVING count(*) > 1")

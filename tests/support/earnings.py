@@ -95,20 +95,20 @@ class Town:
             HAVING a.balance <> coalesce(sum(p.units), 0)
             """
         )
-        purses = {
-            "pending": ("asset", "units", "('pending')"),
-            "converting": ("asset", "units", "('converting')"),
-            "available": ("converted_asset", "converted_units", "('converted')"),
-            "reserved": ("converted_asset", "converted_units", "('attached')"),
-        }
-        for purse, (asset, units, states) in purses.items():
-            by_rows = self.rows(
-                f"SELECT owner_id, {asset}, sum({units}) FROM payout_accumulation WHERE state IN {states} GROUP BY 1, 2 HAVING sum({units}) > 0 ORDER BY 1, 2"
-            )
-            by_ledger = self.rows(
-                f"SELECT owner_id, asset, -balance FROM ledger_account WHERE owner_id IS NOT NULL AND split_part(code, chr(58), 3) = '{purse}' AND balance <> 0 ORDER BY 1, 2"
-            )
-            assert by_rows == by_ledger, purse
+        by_rows = self.rows(
+            """
+            SELECT owner_id, CASE state WHEN 'converted' THEN 'available' WHEN 'attached' THEN 'reserved' ELSE state END AS purse,
+                   CASE WHEN state IN ('pending', 'converting') THEN asset ELSE converted_asset END AS asset,
+                   sum(CASE WHEN state IN ('pending', 'converting') THEN units ELSE converted_units END) AS units
+              FROM payout_accumulation WHERE state IN ('pending', 'converting', 'converted', 'attached')
+             GROUP BY 1, 2, 3 HAVING sum(CASE WHEN state IN ('pending', 'converting') THEN units ELSE converted_units END) > 0 ORDER BY 1, 2, 3
+            """
+        )
+        assert by_rows == self.rows(
+            """
+            SELECT owner_id, split_part(code, ':', 3), asset, -balance FROM ledger_account WHERE owner_id IS NOT NULL AND balance <> 0 ORDER BY 1, 2, 3
+            """
+        )
 
     # --- owners and what they earn
 
@@ -240,7 +240,8 @@ class Town:
         for _ in range(300):
             due = self.rows(
                 """
-                SELECT step, subject FROM work WHERE state = 'open' AND not_before <= pgp_now() AND (lease_until IS NULL OR lease_until <= pgp_now()) ORDER BY id
+                SELECT step, subject FROM work
+                 WHERE state = 'open' AND not_before <= pgp_now() AND (lease_until IS NULL OR lease_until <= pgp_now()) ORDER BY id
                 """
             )
             due = [(step, subject) for step, subject in due if service_of(step)[0].name in self.services and step not in but]

@@ -1,0 +1,172 @@
+"""Opens, shows, freezes and unfreezes the wallet."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+
+from PGP_COMMON.cli.operator import ACTOR, database, settings
+from PGP_COMMON.cli.place import StateOption
+from PGP_COMMON.clients.ethereum import Ethereum
+from PGP_COMMON.errors import BadInput, Conflict, Misconfigured, NotFound
+from PGP_COMMON.money_machines import audit, ledger, transfers, wallet
+from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
+from PGP_COMMON.settings import CATALOGUE, PARSERS
+
+app = typer.Typer(no_args_is_help=True)
+app.callback()(lambda: None)
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="why, for the audit log")]
+# A block is final a quarter of an hour after it was made; what changed the wallet last may be that young.
+PATIENCE_S = 1200
+ASK_EVERY_S = 1
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the chain says of the wallet at a final block: base units by asset, and how many transactions it has made."""
+
+    block: int
+    nonce: int
+    balances: dict[str, int]
+
+
+def _setting(known: Mapping[str, str], name: str) -> Any:
+    text = known.get(name) or CATALOGUE[name].default
+    if not text:
+        raise Misconfigured(f"there is no {name}: start a fleet with `pgp up`, or set it")
+    return PARSERS[CATALOGUE[name].kind](text)
+
+
+def _chain(known: Mapping[str, str]) -> Ethereum:
+    chain = Ethereum(_setting(known, "ETHEREUM_RPC_URL"), chain_id=_setting(known, "ETHEREUM_CHAIN_ID"), tokens={FUNDING: _setting(known, "USDT_CONTRACT")})
+    chain.check_chain()
+    return chain
+
+
+def _address(known: Mapping[str, str]) -> str:
+    address = str(_setting(known, "HOST_WALLET_ETH_ADDRESS"))
+    if str(_setting(known, "HOST_WALLET_USDT_ADDRESS")).lower() != address.lower():
+        raise Misconfigured("HOST_WALLET_USDT_ADDRESS must be the wallet's own address")
+    return address
+
+
+def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
+    """What the wallet holds at a final block, once the newest block says the same; raises Conflict when it does not in so many seconds."""
+    until = time.monotonic() + patience_s
+    while True:
+        block = chain.finalized()
+        final = Opening(block, chain.nonce(address, block="finalized"), {asset: chain.balance(asset, address, block=block) for asset in (GAS, FUNDING)})
+        newest = {asset: chain.balance(asset, address) for asset in (GAS, FUNDING)}
+        if final.balances == newest and final.nonce == chain.nonce(address):
+            return final
+        if time.monotonic() > until:
+            raise Conflict("the wallet has changed in blocks that are not final: wait a quarter of an hour")
+        time.sleep(ASK_EVERY_S)
+
+
+@app.command()
+def init(
+    reason: ReasonOption = "the books begin",
+    gas_reserve_wei: Annotated[int | None, typer.Option(help="the ETH that only gas may use; default 0.02")] = None,
+    patience_s: Annotated[int, typer.Option(help="how long to wait for the newest changes to become final")] = PATIENCE_S,
+    state: StateOption = None,
+) -> None:
+    """Begin the wallet's books: its next nonce, and what it holds now as the platform's own. Harmless when that is done."""
+    known = settings(state)
+    address, db = _address(known), database(known)
+    with db.reading() as tx:
+        there = wallet.find(tx, address)
+    if there is not None:
+        typer.echo(f"wallet {there.address} is open")
+        return
+    chain = _chain(known)
+    opening = read_opening(chain, address, patience_s=patience_s)
+    with db.transaction() as tx:
+        wallet.open(
+            tx,
+            address=address,
+            chain_id=chain.chain_id,
+            nonce=opening.nonce,
+            block=opening.block,
+            balances=opening.balances,
+            gas_reserve_wei=gas_reserve_wei,
+        )
+        audit.record(tx, actor=ACTOR, action="wallet.init", subject=address, reason=reason, after=asdict(opening))
+    typer.echo(f"wallet {address} is open at block {opening.block} with nonce {opening.nonce}")
+
+
+@app.command()
+def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] = False, state: StateOption = None) -> None:
+    """Say what the wallet holds by the books, what it may spend, what is in flight, and whether it is frozen."""
+    known = settings(state)
+    with database(known).reading() as tx:
+        ours = _ours(wallet.find(tx, _address(known)))
+        load = transfers.load(tx, ours.id)
+        facts = {
+            **asdict(ours),
+            "books": {asset: ledger.balance(tx, ledger.wallet(asset)) for asset in (GAS, FUNDING)},
+            "gas_money_wei": wallet.gas_money_wei(tx),
+            "platform_usdt_units": wallet.platform_units(tx),
+            "in_flight": load.in_flight,
+            "signed_in_24_hours": load.signed_lately,
+            "obstacle": wallet.obstacle(tx, ours, fees_wei=load.fees_wei),
+        }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:20} {value}")
+
+
+@app.command()
+def freeze(reason: ReasonOption, state: StateOption = None) -> None:
+    """Sign nothing from now on. What is signed already is still sent and watched."""
+    known = settings(state)
+    with database(known).transaction() as tx:
+        ours = _ours(wallet.find(tx, _address(known)))
+        if not wallet.freeze(tx, ours.id, reason=_given(reason)):
+            raise Conflict(f"it is frozen already: {ours.frozen_reason}")
+        audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=ours.address, reason=reason, after={"frozen": True})
+    typer.echo(f"wallet {ours.address} is frozen")
+
+
+@app.command()
+def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
+    """Sign again, if the chain has no nonce that was not given here."""
+    known = settings(state)
+    address = _address(known)
+    nonce = _chain(known).nonce(address)
+    with database(known).transaction() as tx:
+        ours = _ours(wallet.find(tx, address))
+        if nonce > ours.next_nonce:
+            raise Conflict(f"the chain has used nonce {nonce - 1}, and {ours.next_nonce} is the next one here: an older database, or somebody else's key")
+        if not wallet.unfreeze(tx, ours.id):
+            raise Conflict("it is not frozen")
+        audit.record(
+            tx,
+            actor=ACTOR,
+            action="wallet.unfreeze",
+            subject=address,
+            reason=_given(reason),
+            before={"frozen_reason": ours.frozen_reason},
+            after={"frozen": False},
+        )
+    typer.echo(f"wallet {address} signs again")
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise BadInput("say why, with --reason")
+    return reason.strip()
+
+
+def _ours(found: WalletRow | None) -> WalletRow:
+    if found is None:
+        raise NotFound("no wallet is open: `pgp wallet init`")
+    return found
