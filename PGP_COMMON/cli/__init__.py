@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from PGP_COMMON import log
 from PGP_COMMON.errors import PgpError
 
 # Verb and module, by the panel of the help page. A module holds a function named like the verb, or a typer app `app` with verbs of its own.
@@ -70,6 +71,7 @@ def _add(app: typer.Typer, verb: str, name: str, line: str, panel: str, *, load:
 def main() -> None:
     """Run the verb on the command line; what it raises of ours is a sentence and exit status 1."""
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    log.configure("pgp", log_format="terminal")
     try:
         build(called)()
     except PgpError as error:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import bury
-from PGP_COMMON.errors import BrokenRule, Conflict
+from PGP_COMMON.errors import BrokenRule, Conflict, NotFound
 from PGP_COMMON.money import fee_of
 from PGP_COMMON.money_machines import access, accumulations, ledger, notices, orders, payments
 from PGP_COMMON.money_machines.orders import Order, Sold
@@ -147,6 +147,21 @@ def hold(tx: Transaction, payment: PaymentRow, sight: Sight, *, reason: str, val
         tx.send("payment.payout_hash", payment.id)
         lines = [ledger.debit(ledger.np_transit(sight.outcome_asset), new), ledger.credit(ledger.suspense(sight.outcome_asset), new)]
         ledger.post(tx, "payment.review", payment.id if not payment.suspense_units else f"{payment.id}/{sight.outcome_units}", lines)
+
+
+def resolve(tx: Transaction, provider_id: str, *, paid_usd: Decimal) -> str:
+    """A person has looked at a payment in review: its suspense is its owner's, and it counts `paid_usd` toward its order.
+
+    Everything follows that follows from a credit. Raises NotFound when no payment of this id is in review, Conflict when no money of it is in suspense.
+    """
+    case = payments.reviewed(tx, provider_id)
+    if case is None:
+        raise NotFound("no payment of this id is in review", vendor_id=provider_id)
+    sold = orders.lock(tx, case.unique_id, provider_invoice_id=case.invoice, price_usd=case.price_usd)
+    payment = payments.find(tx, provider_id)
+    if sold is None or payment is None or payment.state != Payment.REVIEW or not payment.suspense_units:
+        raise Conflict("nothing of this payment is in suspense", vendor_id=provider_id)
+    return credit(tx, sold, payment, case.sight(provider_id), Worth(paid_usd))
 
 
 def take_back(tx: Transaction, payment: PaymentRow, sight: Sight) -> None:

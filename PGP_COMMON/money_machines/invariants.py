@@ -60,7 +60,8 @@ INVARIANTS: tuple[Invariant, ...] = (
         "every credited payment has its ledger transaction, and no other payment has one",
         """
         SELECT p.provider_id AS subject, p.state AS detail FROM processed_payments p
-         WHERE (p.state = 'credited') AND NOT EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind = 'payment.credit' AND t.reference IN (p.provider_id, CAST(p.id AS text)))
+         WHERE p.state = 'credited'
+           AND NOT EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference IN (p.provider_id, CAST(p.id AS text)))
         """,
     ),
     Invariant(

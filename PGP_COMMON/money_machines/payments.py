@@ -92,6 +92,43 @@ def find(tx: Transaction, provider_id: str) -> PaymentRow | None:
     )
 
 
+@dataclass(frozen=True)
+class Reviewed(Row):
+    """A payment in review with what it was for, as a person decides on it."""
+
+    id: int
+    unique_id: str
+    invoice: str | None
+    price_usd: Decimal
+    status: str
+    status_rank: int
+    pay_currency: str | None
+    pay_amount: Decimal | None
+    actually_paid: Decimal | None
+    outcome_asset: str | None
+    suspense_units: int
+
+    def sight(self, provider_id: str) -> Sight:
+        """What the vendor said of it."""
+        return Sight(
+            provider_id, None, self.status, self.status_rank, self.pay_currency, self.pay_amount, self.actually_paid, self.outcome_asset, self.suspense_units
+        )
+
+
+def reviewed(tx: Transaction, provider_id: str) -> Reviewed | None:
+    """A payment that waits for a person, or None; its price is its invoice's, the order's if it named none of ours."""
+    return tx.one(
+        Reviewed,
+        """
+        SELECT p.id, o.unique_id, i.provider_id AS invoice, coalesce(i.price_usd, o.price_usd) AS price_usd, p.status, p.status_rank, p.pay_currency,
+               p.pay_amount, p.actually_paid, p.outcome_asset, p.suspense_units
+          FROM processed_payments p JOIN orders o ON o.id = p.order_id LEFT JOIN invoice i ON i.id = p.invoice_id
+         WHERE p.provider = 'nowpayments' AND p.provider_id = :provider_id AND p.state = 'review'
+        """,
+        provider_id=provider_id,
+    )
+
+
 def observe(tx: Transaction, order_id: int, sight: Sight, *, invoice_id: int | None) -> None:
     """Write down what the vendor sees, unless more is known: its rank only rises. The coin stays the one that was seen first."""
     tx.run(

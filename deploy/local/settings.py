@@ -21,6 +21,9 @@ QUICK = {
     "SWAP_POLL_S": "2",
     "CHAIN_POLL_S": "1",
     "ARRIVAL_POLL_S": "2",
+    # Everybody here has one address, and the demonstration signs four owners in at once.
+    "LOGINS_PER_MINUTE": "300",
+    "API_PER_MINUTE": "3000",
 }
 # What is kept in the secrets file although it is no secret, because it is made from one.
 PUBLIC_HALVES = ("HOST_WALLET_ETH_ADDRESS", "HOST_WALLET_USDT_ADDRESS", "JWT_PUBLIC_KEY")

@@ -145,7 +145,7 @@ def plan_until_over(town: Town, runtime: Runtime, number: int, over: threading.E
     for turn in itertools.count():
         subject = town.fire("conversion.plan", f"moment {turn} of thread {number % 5}")
         runtime.engine.run("conversion.plan", subject)
-        if over.is_set():
+        if over.wait(0.02):
             return
 
 

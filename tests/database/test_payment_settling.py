@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from PGP_COMMON.database import BaseDatabaseManager
 from tests.support.sales import BUYER, WHOLE_WAY, Shop, fee, units
 
 
@@ -28,7 +29,9 @@ def test_a_payment_credits_its_owner_and_gives_its_buyer_access(shop: Shop) -> N
     assert shop.balance(f"owner:{shop.owner_id}:pending") == units(payment) - fee(payment)
     assert shop.balance("income:fee") == fee(payment)
     assert shop.balance("np_transit") == units(payment)
-    ((days, state, mode),) = shop.rows("SELECT CAST(e.ends_at - e.starts_at AS text), v.state, v.mode FROM entitlement e JOIN invite v ON v.entitlement_id = e.id")
+    ((days, state, mode),) = shop.rows(
+        "SELECT CAST(e.ends_at - e.starts_at AS text), v.state, v.mode FROM entitlement e JOIN invite v ON v.entitlement_id = e.id"
+    )
     assert (days, state, mode) == ("30 days", "planned", "join_request")
     assert len(shop.sent("invite.send")) == len(shop.sent("notify.send")) == len(shop.sent("payment.payout_hash")) == 1
     assert shop.rows("SELECT kind, chat_id FROM notification") == [("sale", 777)]
@@ -245,8 +248,7 @@ def test_the_work_of_one_settled_payment_stays_small(shop: Shop) -> None:
     shop.pay(shop.order(buyer_id=99).payment(), "finished")
     shop.vendor.payments[str(payment["payment_id"])] = payment | {"payment_status": "finished"}
     shop.notify(payment | {"payment_status": "finished"})
-    manager = type(shop.db)
-    before = manager.statements
-    engine = shop.orchestrator.extensions["pgp"].engine
-    assert engine.run("payment.settle", shop.sent("payment.settle")[-1]) == "done"
-    assert manager.statements - before <= 13
+    (_, _, subject) = shop.sent("payment.settle")
+    engine, before = shop.orchestrator.extensions["pgp"].engine, BaseDatabaseManager.statements
+    assert engine.run("payment.settle", subject) == "done"
+    assert BaseDatabaseManager.statements - before <= 13

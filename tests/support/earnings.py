@@ -10,6 +10,7 @@ from typing import Any
 
 from PGP_BATCH_v1.batchprocessor import steps as batch_steps
 from PGP_BATCH_v1.microbatchprocessor import steps as microbatch_steps
+from PGP_COMMON.clients.changenow import ChangeNow
 from PGP_COMMON.database import BaseDatabaseManager, Transaction, make_engine
 from PGP_COMMON.directory import service_named, service_of
 from PGP_COMMON.money_machines import arrivals, ledger, payouts, swaps, wallet
@@ -35,6 +36,7 @@ class Town:
         self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=16))
         self.exchange = FakeExchange()
         self.chain = a_chain()
+        self._client: ChangeNow | None = None
         self._numbers = itertools.count(1)
         self.services: dict[str, Runtime] = {}
         with self.db.transaction() as tx:
@@ -52,8 +54,14 @@ class Town:
         runtime.engine.clients = self._clients(name)
         return runtime
 
+    def meet(self, exchange: ChangeNow) -> None:
+        """Let every service ask another exchange."""
+        self._client = exchange
+        for name, runtime in self.services.items():
+            runtime.engine.clients = self._clients(name)
+
     def _clients(self, name: str) -> Any:
-        exchange, prices = self.exchange.client, self.exchange.prices
+        exchange, prices = self._client or self.exchange.client, self.exchange.prices
         return {
             "pgp-microbatchprocessor-v1": microbatch_steps.Clients(exchange, prices, self.chain),
             "pgp-batchprocessor-v1": batch_steps.Clients(prices),

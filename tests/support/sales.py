@@ -235,8 +235,7 @@ class Shop:
         """Let the database's clock run ahead, and wake what is due then."""
         with self.db.reading() as tx:
             tx.run(
-                "CREATE OR REPLACE FUNCTION pgp_now() RETURNS timestamptz LANGUAGE sql STABLE AS "
-                f"'SELECT now() + make_interval(secs => {int(seconds)})'"  # type: ignore[arg-type]
+                f"CREATE OR REPLACE FUNCTION pgp_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now() + make_interval(secs => {int(seconds)})'"  # type: ignore[arg-type]
             )
 
 

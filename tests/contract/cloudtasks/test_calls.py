@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -30,21 +31,28 @@ def test_a_name_that_lives_is_taken(emulator: Emulator) -> None:
 
 
 def test_a_name_that_was_used_stays_blocked_for_its_time_and_is_free_after_it(database: str, target: Target) -> None:
-    with running(database, "--tombstone-s", "1.5") as emulator:
+    with running(database, "--tombstone-s", "3") as emulator:
         queue = emulator.queue()
         done = emulator.create(queue, target.url, "done")
         deleted = sleeping(emulator, queue, "deleted")
         emulator.client.delete_task(name=deleted.name)
         target.wait(1)
-        time.sleep(0.1)
+        wait_for(lambda: not list(emulator.client.list_tasks(parent=queue)))
+        ended = time.monotonic()
         for task_id in ("done", "deleted"):
             with pytest.raises(exceptions.AlreadyExists):
                 emulator.create(queue, target.url, task_id)
         with pytest.raises(exceptions.NotFound, match="though a task with this name existed recently"):
             emulator.client.get_task(name=done.name)
-        time.sleep(2.0)
-        for task_id in ("done", "deleted"):
-            emulator.create(queue, target.url, task_id)
+
+        def created(task_id: str) -> bool:
+            with contextlib.suppress(exceptions.AlreadyExists):
+                return bool(emulator.create(queue, target.url, task_id))
+            return False
+
+        wait_for(lambda: created("done"))
+        assert time.monotonic() - ended > 2.5
+        wait_for(lambda: created("deleted"))
         target.wait(3)
 
 
