@@ -230,7 +230,7 @@ SPLIT3 = Service(
     routes=(_task("/", "pgp-split3-v1-queue"),),
     steps=(Step("swap.create", "/", "swap", VENDOR, vendor="changenow", edge=Edge.WALLET),),
     sends=("payout.swap_ready", "payout.requote"),
-    moves=moves("swap", planned="created abandoned", created="abandoned"),
+    moves=moves("swap", planned="created abandoned"),
     settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *SWAP_POLICY, "HOST_WALLET_ETH_ADDRESS", "PGP_SPLIT1_URL"),
 )
 
@@ -324,7 +324,7 @@ MICROBATCH = Service(
     sends=("conversion.plan", "conversion.quote", "conversion.swap", "swap.fund", "arrival.look"),
     moves=moves("conversion", planned="quoted cancelled", quoted="planned swapping", swapping="planned done refunded review")
     + moves("accumulation", pending="converting", converting="pending converted")
-    + moves("swap", planned="created abandoned", created="abandoned"),
+    + moves("swap", planned="created abandoned"),
     settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *PRICES, *SWAP_POLICY, "MICRO_BATCH_THRESHOLD_USD", "HOST_WALLET_ETH_ADDRESS", "PGP_MICROBATCHPROCESSOR_URL",
               "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "ARRIVAL_POLL_S", "GAS_SHARE_PERCENT", "ETHEREUM_RPC_URL", "ETHEREUM_CHAIN_ID"),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from PGP_COMMON.clients.prices import Prices
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, bury
-from PGP_COMMON.errors import GiveUp, TryAgain
+from PGP_COMMON.errors import Busy, PgpError, TryAgain
 from PGP_COMMON.money_machines import accumulations, coins, ledger, owners, payouts
 from PGP_COMMON.money_machines.coins import Coin
 
@@ -84,13 +84,17 @@ def _plan_for(job: Job[Clients], owner_id: int, terms: Terms) -> bool:
     held = log.correlation.set(log.new_correlation())
     try:
         outcome = job.db.rerun(lambda tx: reserve(tx, owner_id, terms))
+    except Busy:
+        raise
     except TryAgain as error:
         logger.info("an owner is left to the next run", owner=owner_id, error=error.reason)
         return False
-    except GiveUp as error:
+    except Exception as error:
+        # Whatever is wrong with one owner may not keep the others from their money.
         logger.exception("an owner's payout cannot be planned", owner=owner_id)
+        reason = error.reason if isinstance(error, PgpError) else "bug"
         with job.db.reading() as tx:
-            bury(tx, source="payout.plan", subject=f"owner {owner_id}", reason=error.reason, detail={"sentence": str(error)})
+            bury(tx, source="payout.plan", subject=f"owner {owner_id}", reason=reason, detail={"sentence": str(error)[:500]})
         return False
     finally:
         log.correlation.reset(held)

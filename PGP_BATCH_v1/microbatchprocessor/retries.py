@@ -26,8 +26,8 @@ def abandon(tx: Transaction, swap: SwapRow, reason: str) -> Outcome:
         return Dead("no_conversion", {"swap": swap.id})
     rows = accumulations.lock_of_conversion(tx, swap.conversion_id)
     conversion = conversions.lock(tx, swap.conversion_id)
-    current = swaps.lock(tx, swap.id)
-    if conversion.state != Conversion.QUOTED or not swaps.abandon(tx, swap.id, source=Swap(current.state), reason=reason):
+    swaps.lock(tx, swap.id)
+    if conversion.state != Conversion.QUOTED or not swaps.abandon(tx, swap.id, source=Swap.PLANNED, reason=reason):
         return Done("somebody was first")
     return ask_again(tx, conversion, rows, source=Conversion.QUOTED, reason=reason)
 

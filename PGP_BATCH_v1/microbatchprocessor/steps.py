@@ -72,7 +72,7 @@ def _keep_one(tx: Transaction) -> bool:
     for row in rows:
         accumulations.convert_as_is(tx, rows)
         lines = [ledger.debit(ledger.owed(row.owner_id, "pending", TO), row.units), ledger.credit(ledger.owed(row.owner_id, "available", TO), row.units)]
-        ledger.post(tx, "conv.direct", row.id, lines)
+        ledger.post(tx, "accumulation.keep", row.id, lines)
     return bool(rows)
 
 

@@ -44,8 +44,8 @@ def _ready(tx: Transaction, swap: SwapRow, deadline: datetime) -> Outcome:
 
 def _lapsed(tx: Transaction, swap: SwapRow, reason: str) -> Outcome:
     """Give the order up; SPLIT1 takes the payout back and asks for a new price."""
-    current = swaps.lock(tx, swap.id)
-    if not swaps.abandon(tx, swap.id, source=Swap(current.state), reason=reason):
+    swaps.lock(tx, swap.id)
+    if not swaps.abandon(tx, swap.id, source=Swap.PLANNED, reason=reason):
         return Done("somebody was first")
     tx.send("payout.requote", swap.quote_id)
     return Done(reason)

@@ -53,9 +53,9 @@ def vendor_urls(simulators: Mapping[str, str]) -> dict[str, str]:
         "NOWPAYMENTS_URL": ("nowpayments", "/v1"),
         "CHANGENOW_URL": ("changenow", "/v2"),
         "TELEGRAM_API_URL": ("telegram", ""),
-        "COINGECKO_URL": ("prices", ""),
-        "CRYPTOCOMPARE_URL": ("prices", ""),
-        "ONEINCH_URL": ("prices", ""),
+        "COINGECKO_URL": ("prices", "/coingecko"),
+        "CRYPTOCOMPARE_URL": ("prices", "/cryptocompare"),
+        "ONEINCH_URL": ("prices", "/oneinch"),
         "SENDGRID_URL": ("sendgrid", ""),
     }
     return {name: simulators[simulator] + path for name, (simulator, path) in paths.items() if simulator in simulators}

@@ -14,6 +14,7 @@ from deploy.simulators.chain.deploy import deploy_token, mint
 from deploy.simulators.chain.node import Node, transfer_data
 from PGP_COMMON.clients.ethereum import Ethereum
 from PGP_COMMON.database import BaseDatabaseManager, make_engine
+from PGP_COMMON.directory import service_named, service_of
 from PGP_COMMON.money_machines import ledger, payouts, quotes, swaps, transfers, wallet
 from PGP_COMMON.runtime import Runtime
 from PGP_HOSTPAY_v1.hostpay2_status_checker import steps as hostpay2_steps
@@ -107,9 +108,12 @@ class Harbour(Town):
             self.services[f"pgp-{name}-v1"] = self.start(f"pgp-{name}-v1")
 
     def start(self, name: str) -> Runtime:
-        """One more process of a service: the chain is its own, the exchange is the one in memory."""
-        runtime = super().start(name)
-        runtime.engine.clients = runtime.clients
+        """One more process of a service, on the tests' connections: the chain is real, the exchange is in memory, and nobody is woken."""
+        runtime = Runtime(service_named(name), self._environment)
+        runtime.db.engine.dispose()
+        runtime.db.engine = self.db.engine
+        runtime.db._publish = None
+        runtime.engine.publish = lambda _wakes: None
         if name == "pgp-hostpay2-v1":
             runtime.engine.clients = hostpay2_steps.Clients(chain=runtime.clients.chain, exchange=self.exchange.client)
         return runtime
@@ -140,8 +144,6 @@ class Harbour(Town):
 
     def knows(self, step: str) -> bool:
         """Whether a step is of these services."""
-        from PGP_COMMON.directory import service_of
-
         return service_of(step)[0].name in self.services
 
     def hurry(self, step: str, subject: object) -> None:

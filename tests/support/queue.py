@@ -27,6 +27,9 @@ class Refusal(grpc.RpcError, grpc.Call):  # type: ignore[misc]
     def details(self) -> str:
         return self._details
 
+    def result(self, timeout: float | None = None) -> None:
+        raise self
+
     def trailing_metadata(self) -> tuple[()]:
         return ()
 

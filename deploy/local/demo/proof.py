@@ -116,7 +116,7 @@ def all_converted(tx: Transaction, payment_ids: list[str]) -> bool:
     return bool(
         tx.value(
             """
-            SELECT count(*) = cardinality(:ids) FROM payout_accumulation a JOIN processed_payments p ON p.id = a.payment_id
+            SELECT count(*) = cardinality(CAST(:ids AS text[])) FROM payout_accumulation a JOIN processed_payments p ON p.id = a.payment_id
              WHERE p.provider_id = ANY(:ids) AND a.state IN ('converted', 'attached', 'paid')
             """,
             ids=payment_ids,
