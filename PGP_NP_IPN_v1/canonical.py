@@ -6,8 +6,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 # money.md 14 and contracts 1.7: a notice has under 1 KiB; nothing longer is worth the work.
@@ -19,9 +18,6 @@ SIGNATURE: Final = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
 INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 LARGEST_INDEX: Final = 2**32 - 2
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# ECMA-262, Number::toString: plain digits below 10^21, an exponent below 10^-6.
-PLAIN_DIGITS: Final = 21
-LEADING_ZEROS: Final = 6
 
 
 class Literal(str):
@@ -34,9 +30,8 @@ def verify(raw: bytes, header: str | None, secrets: Sequence[str]) -> bool:
     """Whether one of the secrets signed this body. Never raises, whatever the body and header are.
 
     The signature is HMAC-SHA512 over compact JSON with sorted keys. It is compared with the bytes as they came, then with the
-    body written anew: numbers as the sender wrote them, then as JavaScript would write the same number; arrays as lists, then
-    as objects, which is what the vendor's own sample makes of them (contracts: 1.8). No form changes a value, so whatever
-    verifies says what was signed.
+    body written anew: numbers keep the characters that their sender gave them, so that a body changed in one literal does not
+    verify; arrays as lists, then as objects, which is what the vendor's own sample makes of them (contracts: 1.8).
     """
     keys = [secret.strip().encode(errors="surrogatepass") for secret in secrets if secret.strip()]
     if not keys or header is None or not SIGNATURE.fullmatch(header) or len(raw) > MAX_BYTES:
@@ -58,10 +53,9 @@ def _forms(raw: bytes) -> Iterator[bytes]:
         body = json.loads(raw.decode(), parse_int=Literal, parse_float=Literal, parse_constant=_no_number, object_pairs_hook=_object)
         if not isinstance(body, dict):
             return
-        for number in (str, javascript_number):
-            for arrays_as_objects in (False, True):
-                yield _write(body, number, arrays_as_objects=arrays_as_objects).encode()
-    except (ValueError, ArithmeticError):
+        for arrays_as_objects in (False, True):
+            yield _write(body, arrays_as_objects=arrays_as_objects).encode()
+    except ValueError:
         return
 
 
@@ -77,20 +71,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _write(value: Any, number: Callable[[str], str], *, arrays_as_objects: bool) -> str:
+def _write(value: Any, *, arrays_as_objects: bool) -> str:
     """Write a value as JSON.stringify does, with keys sorted at every level."""
     if isinstance(value, Literal):
-        return number(value)
+        return str(value)
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, list) and arrays_as_objects:
         value = {str(index): item for index, item in enumerate(value)}
     if isinstance(value, dict):
         items = sorted(value.items(), key=lambda item: _place(item[0]))
-        pairs = (f"{_string(key)}:{_write(item, number, arrays_as_objects=arrays_as_objects)}" for key, item in items)
+        pairs = (f"{_string(key)}:{_write(item, arrays_as_objects=arrays_as_objects)}" for key, item in items)
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(_write(item, number, arrays_as_objects=arrays_as_objects) for item in value) + "]"
+        return "[" + ",".join(_write(item, arrays_as_objects=arrays_as_objects) for item in value) + "]"
     return json.dumps(value)
 
 
@@ -104,28 +98,3 @@ def _place(key: str) -> tuple[int, int, bytes]:
 def _string(value: str) -> str:
     """Write a string as JSON.stringify does: nothing escaped but quotes, backslashes, control characters and lone surrogates."""
     return LONE_SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", json.dumps(value, ensure_ascii=False))
-
-
-def javascript_number(literal: str) -> str:
-    """Write a number as JavaScript does, if that is the same number to the last digit; otherwise as it stands.
-
-    JavaScript has doubles only, hence the float: it gives the shortest text for a double. It is never an amount.
-    """
-    double = float(literal)
-    exact = Decimal(literal)
-    if double == 0 or Decimal(repr(double)) != exact:
-        return "0" if exact == 0 else literal
-    sign, digits, exponent = Decimal(repr(double)).normalize().as_tuple()
-    return ("-" if sign else "") + _layout("".join(map(str, digits)), int(exponent))
-
-
-def _layout(digits: str, exponent: int) -> str:
-    point = len(digits) + exponent
-    if len(digits) <= point <= PLAIN_DIGITS:
-        return digits + "0" * exponent
-    if 0 < point <= PLAIN_DIGITS:
-        return f"{digits[:point]}.{digits[point:]}"
-    if -LEADING_ZEROS < point <= 0:
-        return "0." + "0" * -point + digits
-    fraction = f".{digits[1:]}" if digits[1:] else ""
-    return f"{digits[0]}{fraction}e{'+' if point > 0 else '-'}{abs(point - 1)}"

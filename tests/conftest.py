@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,10 @@ from PGP_COMMON import failpoints
 from PGP_COMMON.database import BaseDatabaseManager, make_engine
 from tests.support import postgres
 from tests.support.settings import environ
+
+
+# eth_account raises the limit so far that deeply nested JSON overflows the C stack instead of raising RecursionError.
+RECURSION = 1000
 
 
 def migrate(url: str) -> None:
@@ -40,6 +45,13 @@ def db(database_url: str) -> Iterator[BaseDatabaseManager]:
 def settings(database_url: str) -> dict[str, str]:
     """Every setting of the fleet, over the fresh database; no vendor answers."""
     return environ(database_url)
+
+
+@pytest.fixture(autouse=True)
+def _usual_recursion_limit() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(before, RECURSION))
+    yield
 
 
 @pytest.fixture(autouse=True)

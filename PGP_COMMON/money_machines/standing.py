@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import LiteralString
 
 from PGP_COMMON.database import Transaction
 
@@ -133,61 +134,64 @@ def find(tx: Transaction, name: str) -> Ids | None:
     )
 
 
+_EVENTS: LiteralString = """
+SELECT at, what, subject, detail FROM (
+    SELECT h.at, h.machine AS what, CAST(h.subject AS text) AS subject,
+           coalesce(h.source || ' → ', '') || h.target || ' (' || replace(replace(h.actor, 'pgp-', ''), '-v1', '') || ')' AS detail
+      FROM state_history h
+     WHERE (h.machine = 'order' AND h.subject = ANY(CAST(:orders AS bigint[]))) OR (h.machine = 'payment' AND h.subject = ANY(CAST(:payments AS bigint[])))
+        OR (h.machine = 'conversion' AND h.subject = ANY(CAST(:conversions AS bigint[]))) OR (h.machine = 'payout' AND h.subject = ANY(CAST(:payouts AS bigint[])))
+        OR (h.machine = 'swap' AND h.subject = ANY(CAST(:swaps AS bigint[]))) OR (h.machine = 'transfer' AND h.subject = ANY(CAST(:transfers AS bigint[])))
+        OR (h.machine = 'accumulation' AND h.subject IN (SELECT id FROM payout_accumulation WHERE payment_id = ANY(CAST(:payments AS bigint[]))))
+        OR (h.machine = 'invite' AND h.subject IN (SELECT i.id FROM invite i JOIN entitlement e ON e.id = i.entitlement_id WHERE e.order_id = ANY(CAST(:orders AS bigint[]))))
+    UNION ALL
+    SELECT i.created_at, 'invoice', coalesce(i.provider_id, '?'), '$' || CAST(i.price_usd AS text) FROM invoice i WHERE i.order_id = ANY(CAST(:orders AS bigint[]))
+    UNION ALL
+    SELECT coalesce(p.credited_at, p.created_at), 'credit', p.provider_id,
+           CAST(p.outcome_units AS text) || ' ' || coalesce(p.outcome_asset, '') || ': owner ' || CAST(p.owner_units AS text) || ', fee ' || CAST(p.fee_units AS text)
+      FROM processed_payments p WHERE p.id = ANY(CAST(:payments AS bigint[])) AND p.state = 'credited'
+    UNION ALL
+    SELECT a.seen_at, 'arrival', a.tx_hash, CAST(a.units AS text) || ' ' || a.asset || coalesce(' for a ' || a.cause, '')
+      FROM arrival a WHERE a.payment_id = ANY(CAST(:payments AS bigint[])) OR a.swap_id = ANY(CAST(:swaps AS bigint[]))
+    UNION ALL
+    SELECT q.priced_at, 'quote', CAST(q.id AS text),
+           CAST(q.from_units AS text) || ' ' || q.from_asset || ' buys ' || CAST(q.to_units AS text) || ' ' || q.to_asset || coalesce(', costs ' || CAST(q.cost_bps AS text) || ' bps', '')
+      FROM quote q WHERE q.priced_at IS NOT NULL AND (q.conversion_id = ANY(CAST(:conversions AS bigint[])) OR q.payout_id = ANY(CAST(:payouts AS bigint[])))
+    UNION ALL
+    SELECT t.created_at, 'transaction', t.tx_hash, CAST(t.units AS text) || ' ' || t.asset || ' to ' || t.recipient || ', nonce ' || CAST(t.nonce AS text)
+      FROM transfer_attempt t WHERE t.transfer_id = ANY(CAST(:transfers AS bigint[]))
+    UNION ALL
+    SELECT s.ended_at, 'exchange paid', coalesce(s.payout_hash, '?'), coalesce(CAST(s.received_units AS text), '?') || ' ' || s.to_asset
+      FROM swap s WHERE s.id = ANY(CAST(:swaps AS bigint[])) AND s.ended_at IS NOT NULL AND s.state = 'finished'
+    UNION ALL
+    SELECT l.at, 'ledger', l.kind || ' ' || l.reference,
+           (SELECT string_agg(a.code || ' ' || CAST(p.units AS text) || ' ' || p.asset, '; ' ORDER BY p.line) FROM ledger_posting p JOIN ledger_account a ON a.id = p.account_id WHERE p.tx_id = l.id)
+      FROM ledger_tx l
+     WHERE (l.kind = 'payment.credit' AND l.reference IN (SELECT provider_id FROM processed_payments WHERE id = ANY(CAST(:payments AS bigint[]))
+                                                          UNION SELECT CAST(unnest(CAST(:payments AS bigint[])) AS text)))
+        OR (l.kind LIKE 'conv.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:conversions AS bigint[])) AS text)))
+        OR (l.kind LIKE 'payout.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:payouts AS bigint[])) AS text)))
+        OR (l.kind LIKE 'transfer.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:transfers AS bigint[])) AS text)))
+    UNION ALL
+    SELECT n.sent_at, 'message', n.kind, n.state || coalesce(' (message ' || CAST(n.message_id AS text) || ')', '')
+      FROM notification n WHERE n.sent_at IS NOT NULL
+       AND ((n.kind IN ('sale', 'donation', 'part_paid') AND n.subject = ANY(CAST(:payments AS bigint[]))) OR (n.kind LIKE 'payout%' AND n.subject = ANY(CAST(:payouts AS bigint[]))))
+    UNION ALL
+    SELECT coalesce(w.done_at, w.created_at), 'work', w.step || '/' || w.subject, w.state || coalesce(': ' || w.last_error, '')
+      FROM work w
+     WHERE (w.step LIKE 'payout.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:payouts AS bigint[])) AS text)) AND w.step = 'payout.start')
+        OR (w.step LIKE 'swap.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:swaps AS bigint[])) AS text)))
+        OR (w.step LIKE 'transfer.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:transfers AS bigint[])) AS text)))
+        OR (w.correlation IN (SELECT correlation FROM processed_payments WHERE id = ANY(CAST(:payments AS bigint[]))))
+) everything WHERE at IS NOT NULL ORDER BY at
+"""
+
+
 def events(tx: Transaction, ids: Ids) -> list[Event]:
     """Every row, task, message, swap and transaction of these, in order of time."""
     return tx.all(
         Event,
-        """
-        SELECT at, what, subject, detail FROM (
-            SELECT h.at, h.machine AS what, CAST(h.subject AS text) AS subject,
-                   coalesce(h.source || ' → ', '') || h.target || ' (' || replace(replace(h.actor, 'pgp-', ''), '-v1', '') || ')' AS detail
-              FROM state_history h
-             WHERE (h.machine = 'order' AND h.subject = ANY(CAST(:orders AS bigint[]))) OR (h.machine = 'payment' AND h.subject = ANY(CAST(:payments AS bigint[])))
-                OR (h.machine = 'conversion' AND h.subject = ANY(CAST(:conversions AS bigint[]))) OR (h.machine = 'payout' AND h.subject = ANY(CAST(:payouts AS bigint[])))
-                OR (h.machine = 'swap' AND h.subject = ANY(CAST(:swaps AS bigint[]))) OR (h.machine = 'transfer' AND h.subject = ANY(CAST(:transfers AS bigint[])))
-                OR (h.machine = 'accumulation' AND h.subject IN (SELECT id FROM payout_accumulation WHERE payment_id = ANY(CAST(:payments AS bigint[]))))
-                OR (h.machine = 'invite' AND h.subject IN (SELECT i.id FROM invite i JOIN entitlement e ON e.id = i.entitlement_id WHERE e.order_id = ANY(CAST(:orders AS bigint[]))))
-            UNION ALL
-            SELECT i.created_at, 'invoice', coalesce(i.provider_id, '?'), '$' || CAST(i.price_usd AS text) FROM invoice i WHERE i.order_id = ANY(CAST(:orders AS bigint[]))
-            UNION ALL
-            SELECT coalesce(p.credited_at, p.created_at), 'credit', p.provider_id,
-                   CAST(p.outcome_units AS text) || ' ' || coalesce(p.outcome_asset, '') || ': owner ' || CAST(p.owner_units AS text) || ', fee ' || CAST(p.fee_units AS text)
-              FROM processed_payments p WHERE p.id = ANY(CAST(:payments AS bigint[])) AND p.state = 'credited'
-            UNION ALL
-            SELECT a.seen_at, 'arrival', a.tx_hash, CAST(a.units AS text) || ' ' || a.asset || coalesce(' for a ' || a.cause, '')
-              FROM arrival a WHERE a.payment_id = ANY(CAST(:payments AS bigint[])) OR a.swap_id = ANY(CAST(:swaps AS bigint[]))
-            UNION ALL
-            SELECT q.priced_at, 'quote', CAST(q.id AS text),
-                   CAST(q.from_units AS text) || ' ' || q.from_asset || ' buys ' || CAST(q.to_units AS text) || ' ' || q.to_asset || coalesce(', costs ' || CAST(q.cost_bps AS text) || ' bps', '')
-              FROM quote q WHERE q.priced_at IS NOT NULL AND (q.conversion_id = ANY(CAST(:conversions AS bigint[])) OR q.payout_id = ANY(CAST(:payouts AS bigint[])))
-            UNION ALL
-            SELECT t.created_at, 'transaction', t.tx_hash, CAST(t.units AS text) || ' ' || t.asset || ' to ' || t.recipient || ', nonce ' || CAST(t.nonce AS text)
-              FROM transfer_attempt t WHERE t.transfer_id = ANY(CAST(:transfers AS bigint[]))
-            UNION ALL
-            SELECT s.ended_at, 'exchange paid', coalesce(s.payout_hash, '?'), coalesce(CAST(s.received_units AS text), '?') || ' ' || s.to_asset
-              FROM swap s WHERE s.id = ANY(CAST(:swaps AS bigint[])) AND s.ended_at IS NOT NULL AND s.state = 'finished'
-            UNION ALL
-            SELECT l.at, 'ledger', l.kind || ' ' || l.reference,
-                   (SELECT string_agg(a.code || ' ' || CAST(p.units AS text) || ' ' || p.asset, '; ' ORDER BY p.line) FROM ledger_posting p JOIN ledger_account a ON a.id = p.account_id WHERE p.tx_id = l.id)
-              FROM ledger_tx l
-             WHERE (l.kind = 'payment.credit' AND l.reference IN (SELECT provider_id FROM processed_payments WHERE id = ANY(CAST(:payments AS bigint[]))
-                                                                  UNION SELECT CAST(unnest(CAST(:payments AS bigint[])) AS text)))
-                OR (l.kind LIKE 'conv.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:conversions AS bigint[])) AS text)))
-                OR (l.kind LIKE 'payout.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:payouts AS bigint[])) AS text)))
-                OR (l.kind LIKE 'transfer.%' AND l.reference = ANY(SELECT CAST(unnest(CAST(:transfers AS bigint[])) AS text)))
-            UNION ALL
-            SELECT n.sent_at, 'message', n.kind, n.state || coalesce(' (message ' || CAST(n.message_id AS text) || ')', '')
-              FROM notification n WHERE n.sent_at IS NOT NULL
-               AND ((n.kind IN ('sale', 'donation', 'part_paid') AND n.subject = ANY(CAST(:payments AS bigint[]))) OR (n.kind LIKE 'payout%' AND n.subject = ANY(CAST(:payouts AS bigint[]))))
-            UNION ALL
-            SELECT coalesce(w.done_at, w.created_at), 'work', w.step || '/' || w.subject, w.state || coalesce(': ' || w.last_error, '')
-              FROM work w
-             WHERE (w.step LIKE 'payout.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:payouts AS bigint[])) AS text)) AND w.step = 'payout.start')
-                OR (w.step LIKE 'swap.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:swaps AS bigint[])) AS text)))
-                OR (w.step LIKE 'transfer.%' AND w.subject = ANY(SELECT CAST(unnest(CAST(:transfers AS bigint[])) AS text)))
-                OR (w.correlation IN (SELECT correlation FROM processed_payments WHERE id = ANY(CAST(:payments AS bigint[]))))
-        ) everything WHERE at IS NOT NULL ORDER BY at
-        """,
+        _EVENTS,
         orders=ids.orders,
         payments=ids.payments,
         conversions=ids.conversions,

@@ -220,7 +220,10 @@ def _keep(tx: Transaction, *, swap: SwapRow, desk: Desk, made: Exchange, problem
 
 def _contradiction(_tx: Transaction, *, swap_id: int, problem: str) -> Outcome:
     logger.error("the exchange's answer is not what was asked for", swap=swap_id, problem=problem)
-    return Dead("bad_answer", {"sentence": f"the exchange's order is not ours: {problem}", "next": "nothing was sent; ask the vendor, then retry: an order is made anew"})
+    return Dead(
+        "bad_answer",
+        {"sentence": f"the exchange's order is not ours: {problem}", "next": "nothing was sent; ask the vendor, then retry: an order is made anew"},
+    )
 
 
 # --- the checks

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from PGP_COMMON.money_machines import accumulations, ledger, payouts
+from PGP_BATCH_v1.batchprocessor.steps import Terms, reserve
+from PGP_COMMON.money_machines import accumulations, coins, ledger, payouts
 from PGP_COMMON.money_machines.payouts import Payout, Release
 from PGP_COMMON.runtime import Runtime
 from tests.support.crowd import a_crowd
@@ -257,3 +258,14 @@ def test_two_schedulers_never_reserve_the_same_money_twice(town: Town) -> None:
         "SELECT p.id FROM split_payout_que p LEFT JOIN payout_accumulation a ON a.payout_id = p.id GROUP BY p.id HAVING p.units <> sum(a.converted_units)"
     )
     assert town.count("failed_transactions") == 0
+
+
+def test_whoever_comes_second_finds_the_owner_taken(town: Town) -> None:
+    owner = town.owner()
+    town.available(owner, 60 * DOLLAR)
+    plan(town)
+    town.available(owner, 60 * DOLLAR)
+    runtime = town.services["pgp-batchprocessor-v1"]
+    with runtime.db.transaction() as tx:
+        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2))
+        assert reserve(tx, owner, terms) == "open"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from PGP_COMMON.money_machines import payouts, swaps
+from PGP_COMMON.money_machines import payouts, quotes, swaps
 from PGP_COMMON.money_machines.payouts import Payout
 from PGP_COMMON.money_machines.swaps import Swap
 from tests.support.earnings import BITCOIN, DOLLAR, ETHER, OURS, Town, a_town
@@ -242,3 +243,28 @@ def test_a_payout_whose_owner_changes_his_address_goes_where_it_was_reserved_for
         town.details(tx, owner, asset="eth", address=an_address())
     town.drain()
     assert town.rows("SELECT to_asset, payout_address FROM swap") == [("btc", BITCOIN)]
+
+
+def test_a_second_word_that_a_quote_came_to_nothing_leads_to_no_second_quote(town: Town) -> None:
+    reserve(town)
+    town.drain()
+    with town.db.transaction() as tx:
+        assert swaps.abandon(tx, 1, source=Swap.CREATED, reason="too near")
+        assert payouts.reserve_again(tx, 1, source=Payout.SWAP_READY, reason="too near")
+    town.fire("payout.requote", "1")
+    town.drain(but=("payout.quote",))
+    with town.db.reading() as tx:
+        tx.run("DELETE FROM work WHERE step = 'payout.requote'")
+    town.fire("payout.requote", "1")
+    town.drain(but=("payout.quote",))
+    assert town.count("quote") == 2
+
+
+def test_an_answered_quote_never_changes(town: Town) -> None:
+    reserve(town)
+    town.drain(but=("payout.quoted",))
+    before = town.rows("SELECT to_units, rate_id, refused_reason FROM quote")
+    with town.db.transaction() as tx:
+        assert not quotes.answer(tx, 1, to_units=1, rate_id="other", valid_until=datetime.now(UTC), cost_bps=0)
+        assert not quotes.refuse(tx, 1, reason="late")
+    assert town.rows("SELECT to_units, rate_id, refused_reason FROM quote") == before

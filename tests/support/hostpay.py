@@ -26,6 +26,7 @@ from tests.support.settings import environ
 CHAIN_ID = 31337
 # Enough to make what was signed a moment ago final.
 FINAL_BLOCKS = 4
+GWEI = 10**9
 
 
 class TestChain:
@@ -48,6 +49,11 @@ class TestChain:
         """Make blocks, with whatever is in the pool."""
         for _ in range(blocks):
             self.node.call("evm_mine")
+
+    def base_fee(self, wei: int) -> None:
+        """Let blocks cost so much per gas from now on (a block's fee moves by an eighth at most)."""
+        self.node.call("anvil_setNextBlockBaseFeePerGas", hex(wei))
+        self.mine()
 
     def send(self, to: str, units: int, *, token: bool = False) -> str:
         """The vendor sends wei, or USDT units; it is in the pool, and gives its hash."""
@@ -95,6 +101,7 @@ class Harbour(Town):
         self.exchange = FakeExchange()
         self._numbers = itertools.count(1)
         self.services: dict[str, Runtime] = {}
+        chain.base_fee(GWEI)
         chain.node.call("anvil_setBalance", self.address, hex(wei))
         if units:
             chain.mint(self.address, units)
@@ -255,7 +262,12 @@ class Harbour(Town):
 
     def letters(self) -> list[tuple[str, str, str]]:
         """Source, subject and reason of every open dead letter."""
-        return [(str(a), str(b), str(c)) for a, b, c in self.rows("SELECT source, subject, reason FROM failed_transactions WHERE resolved_at IS NULL ORDER BY id")]
+        rows = self.rows("SELECT source, subject, reason FROM failed_transactions WHERE resolved_at IS NULL ORDER BY id")
+        return [(str(source), str(subject), str(reason)) for source, subject, reason in rows]
+
+    def exchange_says(self, **fields: Any) -> None:
+        """Let the exchange say this whenever it is asked about an order, until told otherwise."""
+        self.exchange.on_look = [lambda seen: seen.update(fields)] * 200 if fields else []
 
     def account_of(self, account: ledger.Account) -> int:
         """What stands on a ledger account."""

@@ -35,7 +35,9 @@ GRACE_S: Final = 2.0
 def flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; ends the process with a sentence when it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m deploy.emulators.cloudtasks", description="Cloud Tasks on one server, kept in PostgreSQL.")
-    parser.add_argument("--database-url", required=True, help="postgresql+pg8000://user:password@host:port/database")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--database-url", help="postgresql+pg8000://user:password@host:port/database")
+    where.add_argument("--database-url-file", type=Path, help="a file that holds it, so that the password is in no process list")
     parser.add_argument("--listen", default="127.0.0.1:8123", help="host:port for gRPC; port 0 takes a free one")
     parser.add_argument("--queues", type=Path, help="JSON file: the queues to make or change at start")
     parser.add_argument("--tombstone-s", type=float, default=3600.0, help="seconds for which the name of a task that is over stays blocked")
@@ -43,7 +45,10 @@ def flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--poll-s", type=float, default=1.0, help="seconds between looks for tasks that this process does not know of")
     parser.add_argument("--oidc-key", type=Path, help="RSA key (PEM) that signs OIDC tokens; without it none are sent")
     parser.add_argument("--oidc-issuer", default="https://accounts.google.com", help="the tokens' issuer")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.database_url_file is not None:
+        asked.database_url = asked.database_url_file.read_text(encoding="utf-8").strip().removeprefix("DATABASE_URL=")
+    return asked
 
 
 def declare(store: Store, settings: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from PGP_NP_IPN_v1.canonical import MAX_BYTES, javascript_number, verify
+from PGP_NP_IPN_v1.canonical import MAX_BYTES, verify
 
 SECRET = "test-ipn-secret"
 HERE = Path(__file__).parent
@@ -105,39 +105,18 @@ def test_a_signature_of_another_algorithm_verifies_nothing():
         pytest.param('{"a":"\\ud800x"}', '{"a":"\\ud800x"}', id="lone surrogates are escaped"),
         pytest.param('{"a":"caf\\u00e9 \\/"}', '{"a":"café /"}', id="nothing else is"),
         pytest.param('{"a":0.0000001}', '{"a":0.0000001}', id="numbers as they were written"),
-        pytest.param('{"a":0.0000001}', '{"a":1e-7}', id="or as JavaScript writes them"),
-        pytest.param('{"a":1.50}', '{"a":1.5}', id="without zeros at their end"),
-        pytest.param('{"a":15.0}', '{"a":15}', id="without a fraction of nothing"),
         pytest.param('{"a":[1,[2],{"c":3,"b":4}]}', '{"a":[1,[2],{"b":4,"c":3}]}', id="arrays as lists"),
         pytest.param('{"a":[1,[2],[]]}', '{"a":{"0":1,"1":{"0":2},"2":{}}}', id="or as the sample's objects"),
-        pytest.param('{"a":-0,"b":true,"c":null}', '{"a":0,"b":true,"c":null}', id="no negative nothing"),
     ],
 )
 def test_what_javascript_makes_of_a_body_verifies_it(received: str, signed: str):
     assert accepts(received, signed)
 
 
-@pytest.mark.parametrize(
-    ("literal", "text"),
-    [
-        ("1e21", "1e+21"),
-        ("1e20", "100000000000000000000"),
-        ("0.000001", "0.000001"),
-        ("0.0000001", "1e-7"),
-        ("1.5E-9", "1.5e-9"),
-        ("123456.789", "123456.789"),
-        ("-12.50", "-12.5"),
-        ("-0.0", "0"),
-        ("9007199254740993", "9007199254740993"),
-        ("0.1000000000000000055", "0.1000000000000000055"),
-        ("1e400", "1e400"),
-        ("1e-400", "1e-400"),
-        ("5e-324", "5e-324"),
-        ("2e23", "2e+23"),
-    ],
-)
-def test_a_number_is_written_as_javascript_does_only_if_that_keeps_every_digit(literal: str, text: str):
-    assert javascript_number(literal) == text
+@pytest.mark.parametrize("changed", ["15.0", "1.5e1", "015", "16", "-15", '"15"', "15.00"])
+def test_a_body_that_is_changed_in_one_literal_does_not_verify(changed: str):
+    assert accepts('{"b":{"a":15}}', '{"b":{"a":15}}')
+    assert not accepts(f'{{"b":{{"a":{changed}}}}}', '{"b":{"a":15}}')
 
 
 @pytest.mark.parametrize(
@@ -220,20 +199,9 @@ def test_nothing_can_be_added_to_a_body_or_taken_from_it():
 
 KEYS = ["payment_id", "Zahl", "a", "A", "ä", "10", "2", "02", "-1", "4294967294", "4294967295", "1.5", "", "😀", "ﬁ", "\u2028", "a b", 'q"', "back\\", "\ud800"]
 TEXTS = ["", "usd", "Große Übung", "日本語", "😀", "a/b", 'say "hi"', "\\", "\n\t\r\b\f\x00\x1f\x7f", "\u2028\u2029", "\ud83d", "\udc00x", "</script>", "null"]
-NUMBERS = ["0", "-0", "1", "20", "0.1", "1e-7", "1.5e-9", "0.000001", "0.0000012", "8.3e-5", "0.09853637216235617", "1e21", "1.7976931348623157e308"]
-NUMBERS += [
-    "100000000000000000000",
-    "123456789012345680000",
-    "5e-324",
-    "9007199254740991",
-    "1765249461097",
-    "15.0",
-    "1.50",
-    "0.00000010",
-    "2E3",
-    "1e5",
-    "-12.340",
-]
+# As JavaScript writes them, since the vendor sends what JSON.stringify gave.
+NUMBERS = ["0", "1", "20", "0.1", "1e-7", "1.5e-9", "0.000001", "0.0000012", "0.000083", "0.09853637216235617", "1e+21", "1.7976931348623157e+308"]
+NUMBERS += ["100000000000000000000", "123456789012345680000", "5e-324", "9007199254740991", "1765249461097", "15", "1.5", "-12.34"]
 
 
 def awkward(dice: random.Random, depth: int = 0) -> str:
@@ -246,7 +214,7 @@ def awkward(dice: random.Random, depth: int = 0) -> str:
     if depth < 4 and roll < 0.35:
         return "[" + ",".join(awkward(dice, depth + 1) for _ in range(dice.randrange(0, 12))) + "]"
     if roll < 0.6:
-        return dice.choice([*NUMBERS, repr(dice.random() * 10.0 ** dice.randrange(-12, 12)), str(dice.randrange(10**15))])
+        return dice.choice([*NUMBERS, repr((1 + dice.random()) * 10.0 ** dice.randrange(-4, 12)), str(dice.randrange(10**15))])
     if roll < 0.9:
         text = dice.choice(TEXTS)
         return json.dumps(text, ensure_ascii=dice.random() < 0.5 or any("\ud800" <= sign <= "\udfff" for sign in text))
@@ -277,9 +245,3 @@ def test_three_thousand_awkward_bodies_signed_by_the_vendors_sample_all_verify()
 @pytest.mark.node
 def test_the_vendors_sample_agrees_with_the_capture():
     assert vendor_signatures([CAPTURE.decode()]) == [SIGNATURE]
-
-
-@pytest.mark.node
-def test_numbers_are_written_as_node_writes_them():
-    signatures = vendor_signatures([f'{{"n":{number}}}' for number in NUMBERS])
-    assert [sign(f'{{"n":{javascript_number(number)}}}') for number in NUMBERS] == signatures
