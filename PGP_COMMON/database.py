@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
+from PGP_COMMON import driver
 from PGP_COMMON.errors import BrokenRule, Busy, Conflict, DatabaseDown, IllegalMove, LockTimeout, PgpError
 from PGP_COMMON.outbox import Outbox, Wake
 
@@ -236,6 +237,8 @@ def make_engine(url: str, *, application: str, pool: int = 2, creator: Callable[
         pool_use_lifo=True,
         **arguments,
     )
+
+    sa.event.listen(engine, "connect", lambda connection, _record: driver.quicken(connection))
 
     @sa.event.listens_for(engine, "handle_error")
     def _broken_pipe_is_a_disconnect(context: sa.engine.ExceptionContext) -> None:

@@ -340,7 +340,8 @@ class Engine:
                 Wake,
                 """
                 UPDATE work SET lease_owner = NULL, lease_until = NULL, generation = generation + 1, last_error = :error,
-                       not_before = pgp_now() + make_interval(secs => :wait), wake_at = pgp_now() + make_interval(secs => CAST(:wait AS int) + CAST(:grace AS int))
+                       not_before = pgp_now() + make_interval(secs => :wait),
+                       wake_at = pgp_now() + make_interval(secs => CAST(:wait AS int) + CAST(:grace AS int))
                  WHERE id = :id AND fence = :fence AND lease_owner = :owner AND state = 'open'
                 RETURNING step, subject, generation, not_before, signature, correlation
                 """,

@@ -87,7 +87,7 @@ SERVER = Service(
         Step("members.remind", "/task", "schedule time", TRANSIENT),
         Step("members.reconcile", "/task", "schedule time", VENDOR, vendor="telegram"),
     ),
-    sends=("bot.say", "invoice.create", "join.decide", "entitlement.expire", "members.expire", "members.remind", "members.reconcile", "notify.send", "invite.send"),
+    sends=("bot.say", "invoice.create", "join.decide", "entitlement.expire", "members.expire", "members.remind", "members.reconcile", "notify.send"),
     moves=moves("order", created="invoiced expired cancelled", invoiced="expired cancelled", part_paid="expired")
     + moves("invite", sent="joined expired", linked="expired", planned="expired", blocked="joined expired linked", expired="joined"),
     settings=(*BASE, *TELEGRAM, *NOWPAYMENTS, *PUBLIC_URLS, "TELEGRAM_WEBHOOK_SECRET", "TELEGRAM_POLLING", "SUCCESS_URL_SIGNING_KEY", "TP_FLAT_FEE",
@@ -251,7 +251,8 @@ HOSTPAY1 = Service(
         Step("transfer.ended", "/payment-completed", "transfer", edge=Edge.WALLET),
     ),
     sends=("swap.check", "swap.follow", "transfer.sign", "payout.requote", "conversion.finish", "notify.send"),
-    moves=moves("payout", quoted="funding", swap_ready="reserved funding", funding="funded settled reserved review", funded="settled refunding review", refunding="released review")
+    moves=moves("payout", quoted="funding", swap_ready="reserved funding", funding="funded settled reserved review", funded="settled refunding review")
+    + moves("payout", refunding="released review")
     + moves("swap", created="funding abandoned", funding="funded hold abandoned")
     + moves("accumulation", attached="converted paid"),
     settings=(*BASE, *WALLET_EDGE, "SWAP_DEADLINE_MARGIN_S", "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "PGP_HOSTPAY3_URL", "PGP_SPLIT1_URL",

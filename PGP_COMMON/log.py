@@ -58,6 +58,19 @@ def _terminal(_logger: object, name: str, event: MutableMapping[str, Any]) -> st
     return f"{EMOJI.get(name, '·')} {sentence} {facts}".rstrip() + (f"\n{trace}" if trace else "")
 
 
+class _Line:
+    """Writes a record to whatever standard output is now."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def msg(self, message: str) -> None:
+        sys.stdout.write(message + "\n")
+        sys.stdout.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def configure(service: str, *, log_format: str = "json") -> None:
     """Set up the process's log: `json` for the cloud, `terminal` for people."""
     last: list[Any] = [_terminal] if log_format == "terminal" else [_cloud_severity, structlog.processors.JSONRenderer(ensure_ascii=False)]
@@ -71,7 +84,7 @@ def configure(service: str, *, log_format: str = "json") -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=_Line,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -14,7 +14,6 @@ from PGP_COMMON.database import BaseDatabaseManager, make_engine
 from tests.support import postgres
 from tests.support.settings import environ
 
-
 # eth_account raises the limit so far that deeply nested JSON overflows the C stack instead of raising RecursionError.
 RECURSION = 1000
 
@@ -48,10 +47,9 @@ def settings(database_url: str) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def _usual_recursion_limit() -> Iterator[None]:
+def _usual_recursion_limit() -> None:
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(min(before, RECURSION))
-    yield
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +63,6 @@ def dice(request: pytest.FixtureRequest) -> random.Random:
     """Randomness whose seed is printed when the test fails."""
     seed = random.randrange(2**32)
     request.node.user_properties.append(("seed", seed))
-    print(f"seed {seed}")
     return random.Random(seed)
 
 

@@ -188,7 +188,8 @@ def test_a_days_worth_of_transfers_is_enough(database_url, chain):
 
 def test_a_contract_that_refuses_cancels_the_transfer_before_it_has_a_nonce(harbour, chain):
     recipient = an_address()
-    chain.node.call("anvil_setCode", recipient, "0xfe")
+    # PUSH 0, PUSH 0, REVERT.
+    chain.node.call("anvil_setCode", recipient, "0x60006000fd")
     asked = harbour.ask(units=ETHER, asset="eth", recipient=recipient)
     assert sign(harbour, asked) == "done"
     row = harbour.transfer(asked)
@@ -258,7 +259,16 @@ def test_the_database_itself_refuses_a_second_nonce_and_a_changed_recipient(harb
 
 def steal_nonce(harbour: Harbour, chain: TestChain, nonce: int) -> str:
     """Somebody with the wallet's key sends a transaction of his own."""
-    fields = {"type": 2, "chainId": CHAIN_ID, "nonce": nonce, "gas": 21_000, "maxFeePerGas": 100 * GWEI, "maxPriorityFeePerGas": GWEI, "to": an_address(), "value": 1}
+    fields = {
+        "type": 2,
+        "chainId": CHAIN_ID,
+        "nonce": nonce,
+        "gas": 21_000,
+        "maxFeePerGas": 100 * GWEI,
+        "maxPriorityFeePerGas": GWEI,
+        "to": an_address(),
+        "value": 1,
+    }
     signed = harbour.account.sign_transaction(fields)
     tx_hash = str(chain.node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
     chain.mine(6)
@@ -284,7 +294,16 @@ def test_a_stolen_nonce_stops_the_transfer_and_freezes_the_wallet_and_never_take
 def test_a_stuck_transfer_is_over_when_the_operators_own_transaction_is_final(harbour, chain):
     asked = harbour.ask(units=DOLLAR)
     sign(harbour, asked)
-    fields = {"type": 2, "chainId": CHAIN_ID, "nonce": 0, "gas": 21_000, "maxFeePerGas": 200 * GWEI, "maxPriorityFeePerGas": GWEI, "to": harbour.address, "value": 0}
+    fields = {
+        "type": 2,
+        "chainId": CHAIN_ID,
+        "nonce": 0,
+        "gas": 21_000,
+        "maxFeePerGas": 200 * GWEI,
+        "maxPriorityFeePerGas": GWEI,
+        "to": harbour.address,
+        "value": 0,
+    }
     signed = harbour.account.sign_transaction(fields)
     with harbour.db.transaction() as tx:
         transfers.stick(tx, asked, reason="test")

@@ -13,9 +13,10 @@ from eth_account import Account
 from deploy.simulators.chain.deploy import deploy_token, mint
 from deploy.simulators.chain.node import Node, transfer_data
 from PGP_COMMON.clients.ethereum import Ethereum
-from PGP_COMMON.database import BaseDatabaseManager, make_engine
+from PGP_COMMON.database import BaseDatabaseManager, Transaction, make_engine
 from PGP_COMMON.directory import service_named, service_of
-from PGP_COMMON.money_machines import ledger, payouts, quotes, swaps, transfers, wallet
+from PGP_COMMON.money import from_units
+from PGP_COMMON.money_machines import coins, ledger, payouts, quotes, swaps, transfers, wallet
 from PGP_COMMON.runtime import Runtime
 from PGP_HOSTPAY_v1.hostpay2_status_checker import steps as hostpay2_steps
 from tests.support.anvil import anvil
@@ -190,9 +191,7 @@ class Harbour(Town):
         earned = self.earn(owner, units, asset="usdterc20", arrived=False)
         with self.db.transaction() as tx:
             for state in ("converting", "converted"):
-                tx.run(
-                    "UPDATE payout_accumulation SET state = :state, converted_asset = asset, converted_units = units WHERE id = :id", state=state, id=earned
-                )
+                tx.run("UPDATE payout_accumulation SET state = :state, converted_asset = asset, converted_units = units WHERE id = :id", state=state, id=earned)
             details = int(tx.value("SELECT id FROM payout_details WHERE owner_id = :owner", owner=owner))
             made = payouts.reserve(tx, owner_id=owner, details_id=details, asset="usdterc20", units=units, fee_cap_percent=2, correlation="c")  # type: ignore[arg-type]
             tx.run("UPDATE payout_accumulation SET state = 'attached', payout_id = :payout WHERE id = :id", payout=made, id=earned)
@@ -208,47 +207,59 @@ class Harbour(Town):
         self.fire("payout.direct", str(quote_id))
         return quote_id
 
-    def swap_for(self, payout_id: int, *, valid_s: int = 1200, to_units: int = 90_000) -> int:
+    def swap_for(self, payout_id: int, *, valid_s: int = 1200) -> int:
         """The exchange waits for a payout's USDT, as SPLIT1 to SPLIT3 leave it; gives back the swap."""
-        payin, provider = an_address(), secrets.token_hex(7)
         with self.db.transaction() as tx:
             quote_id = quotes.ask_for_payout(tx, payout_id)
-            tx.run(
-                """
-                UPDATE quote SET to_units = :units, rate_id = 'r', valid_until = pgp_now() + make_interval(secs => :valid), cost_bps = 40, priced_at = pgp_now()
-                 WHERE id = :id
-                """,
-                id=quote_id,
-                units=to_units,
-                valid=valid_s,
-            )
+            self._price(tx, quote_id, to_units=90_000, valid_s=valid_s)
             assert payouts.agree(tx, payout_id)
-            payout = payouts.get(tx, payout_id)
-            swap_id = swaps.plan(tx, quote_id, payout_address=payout.address, payout_extra_id=None, refund_address=self.address)
-            assert swaps.remember(tx, swap_id, provider_id=provider, payin_address=payin)
-            assert swaps.mark_created(tx, swap_id, deadline=swaps.get(tx, swap_id).deadline)
+            swap_id = self._create(tx, quote_id, address=payouts.get(tx, payout_id).address)
             assert payouts.await_funding(tx, payout_id)
-        self.exchange.exchanges[provider] = self._order(provider, payin, payout.address, payout.units, to_units)
         self.fire("swap.fund", str(swap_id))
         return swap_id
 
-    def _order(self, provider: str, payin: str, address: str, units: int, to_units: int) -> dict[str, Any]:
-        return {
+    def swap_of_conversion(self, conversion_id: int, *, wei: int, valid_s: int = 1200) -> int:
+        """The exchange waits for a conversion's ETH, as MICROBATCH leaves it; gives back the swap."""
+        with self.db.transaction() as tx:
+            quote_id = quotes.ask_for_conversion(tx, conversion_id)
+            self._price(tx, quote_id, to_units=3_000 * DOLLAR * wei // ETHER, valid_s=valid_s)
+            for state in ("quoted", "swapping"):
+                tx.run("UPDATE batch_conversions SET state = :state WHERE id = :id", state=state, id=conversion_id)
+            swap_id = self._create(tx, quote_id, address=self.address)
+        self.fire("swap.fund", str(swap_id))
+        return swap_id
+
+    def _price(self, tx: Transaction, quote_id: int, *, to_units: int, valid_s: int) -> None:
+        tx.run(
+            """
+            UPDATE quote SET to_units = :units, rate_id = 'r', valid_until = pgp_now() + make_interval(secs => :valid), cost_bps = 40, priced_at = pgp_now()
+             WHERE id = :id
+            """,
+            id=quote_id,
+            units=to_units,
+            valid=valid_s,
+        )
+
+    def _create(self, tx: Transaction, quote_id: int, *, address: str) -> int:
+        payin, provider = an_address(), secrets.token_hex(7)
+        swap_id = swaps.plan(tx, quote_id, payout_address=address, payout_extra_id=None, refund_address=self.address)
+        assert swaps.remember(tx, swap_id, provider_id=provider, payin_address=payin)
+        swap = swaps.get(tx, swap_id)
+        assert swaps.mark_created(tx, swap_id, deadline=swap.deadline)
+        gives, gets = coins.coin(tx, swap.from_asset), coins.coin(tx, swap.to_asset)
+        self.exchange.exchanges[provider] = {
             "id": provider,
-            "fromAmount": str(units / DOLLAR),
-            "toAmount": f"{to_units / 10**8:.8f}",
+            "fromAmount": str(from_units(swap.from_units, gives.decimals)),
+            "toAmount": str(from_units(swap.to_units, gets.decimals)),
             "payinAddress": payin,
             "payoutAddress": address,
             "refundAddress": self.address,
-            "fromCurrency": "usdt",
-            "fromNetwork": "eth",
-            "toCurrency": "btc",
-            "toNetwork": "btc",
+            "fromCurrency": gives.ticker,
+            "fromNetwork": gives.network,
+            "toCurrency": gets.ticker,
+            "toNetwork": gets.network,
         }
-
-    def order_of(self, swap_id: int) -> dict[str, Any]:
-        """What the exchange says about a swap's order; a test changes it."""
-        return self.exchange.exchanges[str(self.value("SELECT provider_id FROM swap WHERE id = :id", id=swap_id))]
+        return swap_id
 
     def swap(self, swap_id: int) -> swaps.SwapRow:
         """A swap as it is."""

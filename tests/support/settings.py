@@ -24,9 +24,9 @@ def environ(database_url: str, **more: str) -> dict[str, str]:
     """Every setting, over a database; `more` replaces what a test wants otherwise."""
     plain = {name: setting.default or "" for name, setting in CATALOGUE.items() if setting.default is not None}
     urls = {service.url_setting: f"http://{service.name}.test" for service in FLEET}
-    vendors = {
-        name: NOWHERE for name in ("NOWPAYMENTS_URL", "CHANGENOW_URL", "COINGECKO_URL", "CRYPTOCOMPARE_URL", "ONEINCH_URL", "TELEGRAM_API_URL", "SENDGRID_URL")
-    }
+    vendors = dict.fromkeys(
+        ("NOWPAYMENTS_URL", "CHANGENOW_URL", "COINGECKO_URL", "CRYPTOCOMPARE_URL", "ONEINCH_URL", "TELEGRAM_API_URL", "SENDGRID_URL"), NOWHERE
+    )
     return {
         **plain,
         **generated(),
