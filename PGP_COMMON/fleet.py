@@ -139,7 +139,8 @@ NP_IPN = Service(
     ),
     sends=("payment.settle",),
     settings=(*BASE, "NOWPAYMENTS_IPN_SECRET", "ALLOWED_IPS", "PGP_ORCHESTRATOR_URL", "STATUS_PER_MINUTE", "TELEGRAM_BOT_USERNAME"),
-    size=Size(min_instances=1, max_instances=6),
+    # Few instances with more connections each: a notice is one short statement, and eight threads wait for two of them.
+    size=Size(min_instances=1, max_instances=4, pool=4),
     answers_first=True,
 )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from PGP_COMMON import log
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines import ledger
 from PGP_COMMON.money_machines.rows import Row
 
+logger = log.get(__name__)
 Cause = Literal["payment", "swap", "refund", "treasury"]
 # What stands in an arrival's `log` when it is ETH itself and no token's event.
 NATIVE: Final = "native"
+# money.md 5: a vendor that keeps more than this of a payment asks for other pay-out settings.
+KEPT_PERCENT: Final = 3
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ def _settle_payment(tx: Transaction, arrival: ArrivalRow, paid: Paid) -> bool:
         if kept_back:
             lines = [ledger.debit(ledger.swap_expense(arrival.asset), kept_back), ledger.credit(ledger.np_transit(arrival.asset), kept_back)]
             ledger.post(tx, "np.residue", paid.id, lines)
+        if kept_back * 100 > paid.outcome_units * KEPT_PERCENT:
+            logger.warning("the vendor kept much of a payment; change its pay-out settings", payment=paid.id, kept=kept_back, of=paid.outcome_units)
     return True
 
 

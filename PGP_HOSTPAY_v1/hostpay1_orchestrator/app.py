@@ -10,5 +10,5 @@ STEPS: dict[str, Flow] = {
     "swap.fundable": {"start": steps.fund_swap},
     "payout.direct": {"start": steps.fund_directly},
     "transfer.ended": {"start": steps.close_transfer},
-    "swap.ended": {"start": closing.close_swap},
+    "swap.ended": {"start": closing.close_swap, "cost": closing.book_cost},
 }

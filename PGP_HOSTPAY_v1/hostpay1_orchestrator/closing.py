@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome, bury
+from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
 from PGP_COMMON.errors import BrokenRule
 from PGP_COMMON.money_machines import accumulations, arrivals, ledger, notices, owners, payouts, swaps
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow, Release
@@ -71,9 +71,8 @@ def _refund(tx: Transaction, swap: SwapRow, payout: PayoutRow, *, wait_s: int) -
         _tell_a_person(tx, swap, reason="refunded_after_review", detail={"payout": payout.id, "next": "`pgp payout release` once it has arrived"})
         return Done("a person looks")
     payouts.expect_refund(tx, payout.id)
-    arrived = arrivals.of_swap(tx, swap.id, cause="refund")
-    if arrived is not None:
-        return _release(tx, swap, payout, arrived=arrived)
+    if arrivals.of_swap(tx, swap.id, cause="refund") is not None:
+        return _release(tx, payout)
     if swaps.waited_s(tx, swap.id) > REFUND_WAIT_S:
         payouts.review(tx, payout.id, source=Payout.REFUNDING, reason="the refund has not arrived")
         _tell_a_person(tx, swap, reason="refund_missing", detail={"payout": payout.id, "tx": swap.refund_hash})
@@ -81,18 +80,28 @@ def _refund(tx: Transaction, swap: SwapRow, payout: PayoutRow, *, wait_s: int) -
     return Later(wait_s, "waits for the refund to arrive")
 
 
-def _release(tx: Transaction, swap: SwapRow, payout: PayoutRow, *, arrived: int) -> Outcome:
+def _release(tx: Transaction, payout: PayoutRow) -> Outcome:
     if not payouts.release(tx, payout.id, source=Payout.REFUNDING, reason=Release.REFUNDED):
         return Done(f"the payout is {payout.state}")
     accumulations.release(tx, payout.id)
     notices.tell(tx, "payout_released", payout.id, owners.notify_chat(tx, payout.owner_id))
-    lost = swap.from_units - arrived
-    if lost:
-        lines = [ledger.debit(ledger.swap_expense(swap.from_asset), lost), ledger.credit(ledger.in_flight(swap.from_asset), lost)]
-        ledger.post(tx, "refund.cost", swap.id, lines)
     reserved, available = (ledger.owed(payout.owner_id, purse, payout.asset) for purse in ("reserved", "available"))
     ledger.post(tx, "payout.release", payout.id, [ledger.debit(reserved, payout.units), ledger.credit(available, payout.units)])
-    return Done()
+    return Next("cost")
+
+
+def book_cost(job: Job[Any]) -> Commit:
+    """Book what did not come back: in a transaction of its own, because ledger accounts are locked in one order a posting."""
+
+    def book(tx: Transaction) -> Outcome:
+        swap = swaps.get(tx, job.id)
+        lost = swap.from_units - (arrivals.of_swap(tx, swap.id, cause="refund") or 0)
+        if lost:
+            lines = [ledger.debit(ledger.swap_expense(swap.from_asset), lost), ledger.credit(ledger.in_flight(swap.from_asset), lost)]
+            ledger.post(tx, "refund.cost", swap.id, lines)
+        return Done()
+
+    return book
 
 
 def _tell_a_person(tx: Transaction, swap: SwapRow, *, reason: str, detail: dict[str, Any]) -> None:

@@ -125,7 +125,17 @@ def _record_comparison(tx: Transaction, *, held: WalletRow, block: int, breaks: 
         if int(found["differs"]) < 0:
             _freeze(tx, held, reason=f"less {found['asset']} on the chain than in the books", detail=found)
         bury(tx, source="wallet.reconcile", subject=found["asset"], reason="balance_differs", detail=found)
+    if now is not None and now.frozen_reason is None:
+        _ask_for_deposit(tx, now)
     return Next("arrivals")
+
+
+def _ask_for_deposit(tx: Transaction, held: WalletRow) -> None:
+    """Payouts that wait for gas or USDT wait in silence; a person is asked for a deposit."""
+    reason = wallet.obstacle(tx, held)
+    if reason is not None:
+        detail = {"why": reason, "next": "send it to the wallet, and `pgp treasury expect` its hash"}
+        bury(tx, source="wallet.deposit", subject=held.address, reason="deposit_needed", detail=detail)
 
 
 # --- what came and is still unexplained, and what nobody may fund

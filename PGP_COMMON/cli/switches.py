@@ -1,0 +1,32 @@
+"""Stops a part of the money path, or lets it go on."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.place import StateOption
+
+Switch = Annotated[str, typer.Argument(help="intake, convert, payout_plan, sign or invite")]
+Reason = Annotated[str, typer.Option("--reason", help="why", prompt=True)]
+
+
+def pause(switch: Switch, reason: Reason, state: StateOption = None) -> None:
+    """Stop every step behind a switch; what is under way ends its step."""
+    from PGP_COMMON.money_machines import dead_letters
+
+    with database(settings(state)).transaction() as tx:
+        dead_letters.switch_off(tx, switch, reason=reason, actor=getpass.getuser())
+    typer.echo(f"{switch} is paused")
+
+
+def resume(switch: Switch, reason: Reason, state: StateOption = None) -> None:
+    """Let the steps behind a switch go on."""
+    from PGP_COMMON.money_machines import dead_letters
+
+    with database(settings(state)).transaction() as tx:
+        was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=getpass.getuser())
+    typer.echo(f"{switch} goes on" if was_off else f"{switch} was not paused")

@@ -1,0 +1,93 @@
+"""Dead letters as an operator handles them: look, try again, or resolve with a reason; every action is in the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from PGP_COMMON.database import Transaction
+from PGP_COMMON.money_machines import audit
+from PGP_COMMON.outbox import Wake
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Something that waits for a person."""
+
+    id: int
+    source: str
+    subject: str
+    reason: str
+    detail: dict[str, Any]
+    work_id: int | None
+    step: str | None
+    last_error: str | None
+    created_at: datetime
+    resolved_at: datetime | None
+    resolution: str | None
+
+
+def letters(tx: Transaction, *, everything: bool = False, limit: int = 100) -> list[DeadLetter]:
+    """Open letters (or all of them), newest first."""
+    return tx.all(
+        DeadLetter,
+        """
+        SELECT f.id, f.source, f.subject, f.reason, f.detail, f.work_id, w.step, w.last_error, f.created_at, f.resolved_at, f.resolution
+          FROM failed_transactions f LEFT JOIN work w ON w.id = f.work_id
+         WHERE f.resolved_at IS NULL OR :everything ORDER BY f.id DESC LIMIT :limit
+        """,
+        everything=everything,
+        limit=limit,
+    )
+
+
+def letter(tx: Transaction, letter_id: int) -> DeadLetter | None:
+    """One letter, locked."""
+    return tx.one(
+        DeadLetter,
+        """
+        SELECT f.id, f.source, f.subject, f.reason, f.detail, f.work_id, w.step, w.last_error, f.created_at, f.resolved_at, f.resolution
+          FROM failed_transactions f LEFT JOIN work w ON w.id = f.work_id WHERE f.id = :id FOR UPDATE OF f
+        """,
+        id=letter_id,
+    )
+
+
+def resolve(tx: Transaction, found: DeadLetter, *, kind: str, note: str, actor: str) -> None:
+    """Close a letter with what was done about it."""
+    tx.run(
+        "UPDATE failed_transactions SET resolved_at = pgp_now(), resolution = :resolution, resolved_by = :actor WHERE id = :id AND resolved_at IS NULL",
+        id=found.id,
+        resolution=f"{kind}: {note}",
+        actor=actor,
+    )
+    audit.record(tx, actor=actor, action=f"dead letter {kind}", subject=f"{found.source} {found.subject}", reason=note, before={"reason": found.reason})
+
+
+def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) -> list[Wake]:
+    """Let a dead step run again from where it stopped: attempts at zero, a new generation, signed anew; gives back whom to wake."""
+    return tx.all(
+        Wake,
+        """
+        UPDATE work SET state = 'open', attempts = 0, generation = generation + 1, signature = :signature, lease_owner = NULL, lease_until = NULL,
+               not_before = pgp_now(), wake_at = pgp_now() + make_interval(secs => :grace), done_at = NULL
+         WHERE id = :id AND state = 'dead'
+        RETURNING step, subject, generation, CAST(NULL AS timestamptz) AS not_before, signature, correlation
+        """,
+        id=found.work_id,
+        signature=signature,
+        grace=grace_s,
+    )
+
+
+def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> None:
+    """Stop every step that names a switch; raises BrokenRule for a switch that nobody knows."""
+    tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
+    audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
+
+
+def switch_on(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:
+    """Let a machine's steps go on; False when it was not switched off."""
+    audit.record(tx, actor=actor, action="resume", subject=switch, reason=reason)
+    return tx.run("DELETE FROM machine_pause WHERE switch = :switch", switch=switch) == 1
