@@ -41,7 +41,8 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy, strict
 	$(BIN)/mypy
 
-render: setup ## write what is derived from the manifest
+render: setup ## write what is derived from the manifest and the migrations
+	$(BIN)/pgp migrate dump
 	$(BIN)/pgp fleet render
 
 up: setup ## the fleet on this machine, in the background

@@ -24,7 +24,7 @@ STEPS: dict[str, Flow] = {
     "payment.settle": {"start": steps.settle},
     "payment.payout_hash": {"start": steps.find_payout_hash},
     "work.sweep": {"start": steps.sweep},
-    "payments.reconcile": {"start": finding.reconcile},
+    "payments.reconcile": {"start": finding.reconcile, "books": finding.check_books},
 }
 
 

@@ -95,3 +95,31 @@ async def _burst(url: str, requests: list[bytes], connections: int) -> Told:
     await asyncio.wait_for(asyncio.gather(*ends), PATIENCE_S + len(requests) / 20)
     told.took_s = time.perf_counter() - started
     return told
+
+
+def steadily(url: str, requests: list[bytes], *, per_second: float, connections: int = 8) -> Told:
+    """Send so many requests a second, whatever becomes of the earlier ones as long as a connection is free."""
+    return asyncio.run(_steadily(url, requests, per_second, connections))
+
+
+async def _steadily(url: str, requests: list[bytes], per_second: float, connections: int) -> Told:
+    target, told, started = urlsplit(url), Told(), time.perf_counter()
+    turn = iter(enumerate(requests))
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection(target.hostname, target.port)
+        for index, request in turn:
+            await asyncio.sleep(started + index / per_second - time.perf_counter())
+            begun = time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(END)
+            length = next((int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+            await reader.readexactly(length)
+            status = int(head[9:12])
+            told.answers[status] = told.answers.get(status, 0) + 1
+            told.delays_s.append(time.perf_counter() - begun)
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    told.took_s = time.perf_counter() - started
+    return told

@@ -87,6 +87,7 @@ CREATE TABLE bot_message (
     chat_id bigint NOT NULL,
     text text NOT NULL,
     buttons jsonb NOT NULL DEFAULT '[]'::jsonb,
+    unknown_sends integer NOT NULL DEFAULT 0,
     sent_message_id bigint,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     CONSTRAINT bot_message_text_check CHECK (((length(text) >= 1) AND (length(text) <= 4096))),
@@ -356,9 +357,10 @@ CREATE TABLE mail (
     account_id bigint NOT NULL,
     kind text NOT NULL,
     token text,
+    unknown_sends integer NOT NULL DEFAULT 0,
     sent_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
-    CONSTRAINT mail_kind_check CHECK ((kind = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'address_changed'::text]))),
+    CONSTRAINT mail_kind_check CHECK ((kind = ANY (ARRAY['verify_email'::text, 'reset_password'::text, 'password_changed'::text, 'address_changed'::text]))),
     CONSTRAINT mail_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id),
     CONSTRAINT mail_pkey PRIMARY KEY (id)
 );

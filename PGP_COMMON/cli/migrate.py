@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.operator import ACTOR, database, settings
 from PGP_COMMON.cli.place import StateOption
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,11 +45,23 @@ def status(state: StateOption = None) -> None:
 
 
 @app.command()
-def dump(state: StateOption = None) -> None:
-    """Write migrations/schema.sql and docs/schema.md from the database as it is."""
+def dump() -> None:
+    """Write migrations/schema.sql and docs/schema.md from a database that the migrations have just made."""
+    from deploy.local.postgres import Postgres
+    from migrations import run
+    from PGP_COMMON.database import make_engine
     from PGP_COMMON.rendering import ROOT, schema_page
 
-    engine = database(settings(state)).engine
-    for path, text in schema_page.rendered(engine).items():
-        (ROOT / Path(path)).write_text(text, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        server = Postgres(Path(folder) / "postgres", fast=True)
+        server.start()
+        try:
+            engine = make_engine(server.create_database("dump"), application=ACTOR)
+            run.up(engine)
+            texts = schema_page.rendered(engine)
+            engine.dispose()
+        finally:
+            server.stop()
+    for path, text in texts.items():
+        (ROOT / path).write_text(text, encoding="utf-8")
         typer.echo(f"wrote {path}")

@@ -64,8 +64,9 @@ CREATE TABLE one_time_token (
 CREATE TABLE mail (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id bigint NOT NULL REFERENCES account,
-    kind text NOT NULL CHECK (kind IN ('verify_email', 'reset_password', 'address_changed')),
+    kind text NOT NULL CHECK (kind IN ('verify_email', 'reset_password', 'password_changed', 'address_changed')),
     token text,
+    unknown_sends int NOT NULL DEFAULT 0,
     sent_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT pgp_now()
 );
@@ -142,6 +143,7 @@ CREATE TABLE bot_message (
     chat_id bigint NOT NULL,
     text text NOT NULL CHECK (length(text) BETWEEN 1 AND 4096),
     buttons jsonb NOT NULL DEFAULT '[]',
+    unknown_sends int NOT NULL DEFAULT 0,
     sent_message_id bigint,
     created_at timestamptz NOT NULL DEFAULT pgp_now()
 );

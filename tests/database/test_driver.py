@@ -15,7 +15,7 @@ from PGP_COMMON.errors import BrokenRule, Conflict, DatabaseDown
 
 STRANGE = [
     ("text", "plain"),
-    ("text", "it's \"quoted\" %s %% $1 :x 😀 \\ \n"),
+    ("text", 'it\'s "quoted" %s %% $1 :x 😀 \\ \n'),
     ("text", ""),
     ("text", None),
     ("text", "x" * 300_000),

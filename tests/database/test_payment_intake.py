@@ -255,9 +255,9 @@ def test_a_payment_whose_last_notice_was_lost_is_found_by_asking(shop: Shop) -> 
     reconcile(shop)
     assert order.state == "paid"
     assert shop.rows("SELECT kind FROM inbox ORDER BY id") == [("ipn",), ("found",)]
-    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation") == [(1, 1)]
+    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation WHERE job = 'payments'") == [(1, 1)]
     reconcile(shop, "2026-03-01T09:40:00Z")
-    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation ORDER BY id") == [(1, 1), (0, 0)]
+    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation WHERE job = 'payments' ORDER BY id") == [(1, 1), (0, 0)]
 
 
 def test_a_payment_that_no_notice_told_of_is_found_in_the_vendors_list(shop: Shop) -> None:
@@ -270,7 +270,7 @@ def test_a_payment_that_no_notice_told_of_is_found_in_the_vendors_list(shop: Sho
         shop.vendor.listed.append(number)
     reconcile(shop)
     assert (first.state, third.state) == ("paid", "invoiced")
-    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation") == [(3, 1)]
+    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation WHERE job = 'payments'") == [(3, 1)]
 
 
 def test_the_same_find_is_the_same_work(shop: Shop) -> None:
@@ -299,3 +299,13 @@ def test_amounts_come_through_a_find_to_the_last_digit(shop: Shop) -> None:
     shop.vendor.listed.append(str(payment["payment_id"]))
     reconcile(shop)
     assert shop.balance("np_transit") == 7920000000000001
+
+
+def test_a_broken_invariant_is_a_letter(shop: Shop) -> None:
+    order = shop.order()
+    with shop.db.reading() as tx:
+        tx.run("UPDATE orders SET state = 'paid' WHERE id = :id", id=order.id)
+    assert ring(shop.orchestrator, "/reconcile", "payments-reconcile", "2026-03-01T09:30:00Z").status_code == 200
+    shop.queue.run()
+    assert shop.letters() == [("invariants", "broken")]
+    assert shop.value("SELECT breaks->0->>'subject' FROM reconciliation WHERE job = 'invariants'") == order.unique_id

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from PGP_COMMON.clients.ethereum_signing import decode_raw, meaning
+from PGP_COMMON.engine import Job, Later
 from PGP_COMMON.errors import BrokenRule
 from PGP_COMMON.money_machines import ledger, transfers, wallet
+from PGP_HOSTPAY_v1.hostpay3_executor import steps, watch
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
 from tests.support.hostpay import CHAIN_ID, Harbour, TestChain, a_chain, a_harbour
@@ -252,6 +255,49 @@ def test_the_database_itself_refuses_a_second_nonce_and_a_changed_recipient(harb
             tx.run(f"UPDATE transfer SET {change} WHERE id = :id", id=asked)
     with pytest.raises(BrokenRule, match="append-only"), harbour.db.transaction() as tx:
         tx.run("UPDATE transfer_attempt SET raw = 'x'")
+
+
+# --- decisions that came too late
+
+
+def a_job(harbour: Harbour, step: str, subject: int) -> Job[Any]:
+    runtime = harbour.services["pgp-hostpay3-v1"]
+    return Job(step, str(subject), "start", 1, 1, runtime.db, runtime.config, runtime.engine.clients)
+
+
+def test_two_decisions_to_sign_make_one_signature(harbour):
+    asked = harbour.ask(units=DOLLAR)
+    first, second = (steps.sign_once(a_job(harbour, "transfer.sign", asked)) for _ in range(2))
+    runtime = harbour.services["pgp-hostpay3-v1"]
+    for commit in (first, second):
+        runtime.db.rerun(commit)
+    assert harbour.count("transfer_attempt") == 1
+    assert harbour.value("SELECT next_nonce FROM wallet") == 1
+
+
+def test_a_decision_about_a_transfer_that_has_moved_on_changes_nothing(harbour, chain):
+    asked = harbour.ask(units=DOLLAR)
+    sign(harbour, asked)
+    late = watch.look(a_job(harbour, "transfer.watch", asked))
+    harbour.until(lambda: harbour.transfer(asked).state == "mined")
+    before = harbour.transfer(asked).missing, harbour.transfer(asked).mined_hash
+    outcome = harbour.services["pgp-hostpay3-v1"].db.rerun(late)
+    assert outcome == Later(1, "somebody else moved it")
+    assert (harbour.transfer(asked).missing, harbour.transfer(asked).mined_hash) == before
+    assert harbour.transfer(asked).state == "mined"
+
+
+def test_a_deadline_that_passes_while_the_chain_is_asked_cancels(harbour):
+    payout = harbour.reserved()
+    swap_id = harbour.swap_for(payout)
+    harbour.until(lambda: harbour.count("transfer") == 1, blocks=0, but=("transfer.sign",))
+    asked = int(harbour.value("SELECT id FROM transfer"))
+    commit = steps.sign_once(a_job(harbour, "transfer.sign", asked))
+    harbour.pass_time(1000)
+    harbour.services["pgp-hostpay3-v1"].db.rerun(commit)
+    assert harbour.transfer(asked).state == "cancelled"
+    assert harbour.swap(swap_id).state == "funding"
+    harbour.until(lambda: harbour.swap(swap_id).state == "abandoned", blocks=0)
 
 
 # --- somebody else used the nonce

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from deploy.local import scheduler
 from deploy.local.demo.people import Buyer, Owner
-from deploy.local.demo.world import World, until
+from deploy.local.demo.world import World
 
+P = TypeVar("P", Owner, Buyer)
 PRICE = "49.00"
 DAYS = 30
 
@@ -18,12 +20,12 @@ DAYS = 30
 def found_channel(world: World, owner: Owner) -> None:
     """An owner registers, confirms his mail, links Telegram, connects his channel and says where he is paid."""
     world.api("POST", "/api/auth/register", {"email": owner.email, "password": owner.password, "display_name": owner.name})
-    token = until(f"{owner.name}'s mail", lambda: _mailed_token(world, owner.email))
+    token = world.until(f"{owner.name}'s mail", lambda: _mailed_token(world, owner.email))
     world.api("POST", "/api/auth/verify-email", {"token": token})
     owner.token = world.api("POST", "/api/auth/login", {"email": owner.email, "password": owner.password})["access_token"]
     start = world.api("POST", "/api/account/telegram-link", token=owner.token)["url"].partition("start=")[2]
     world.speak(owner.user, text=f"/start {start}")
-    until(f"{owner.name}'s Telegram account", lambda: world.api("GET", "/api/account", token=owner.token)["telegram_linked"])
+    world.until(f"{owner.name}'s Telegram account", lambda: world.api("GET", "/api/account", token=owner.token)["telegram_linked"])
     _make_chats(world, owner)
     _open_shop(world, owner)
 
@@ -59,9 +61,9 @@ def order(world: World, buyer: Buyer) -> None:
     link = buyer.owner.links["donate"] if buyer.donates else buyer.owner.links["subscribe"][str(buyer.owner.tier_id)]
     world.speak(buyer.user, text=f"/start {link.partition('start=')[2]}")
     if buyer.donates:
-        until("the question how much", lambda: _with_button(world, buyer.id, "$25"))
+        world.until("the question how much", lambda: _with_button(world, buyer.id, "$25"))
         world.speak(buyer.user, text="25")
-    message = until(f"{buyer.user['first_name']}'s payment link", lambda: _with_button(world, buyer.id, "Pay"))
+    message = world.until(f"{buyer.user['first_name']}'s payment link", lambda: _with_button(world, buyer.id, "Pay"))
     buyer.invoice_id = _button(message, "Pay")["url"].partition("iid=")[2]
 
 
@@ -73,9 +75,9 @@ def pay(world: World, buyer: Buyer) -> None:
 
 def enter(world: World, buyer: Buyer) -> None:
     """He follows his invite, asks to join, and is let in."""
-    message = until(f"{buyer.user['first_name']}'s invite", lambda: _with_button(world, buyer.id, "Join"))
+    message = world.until(f"{buyer.user['first_name']}'s invite", lambda: _with_button(world, buyer.id, "Join"))
     world.speak(buyer.user, join=_button(message, "Join")["url"])
-    until(f"{buyer.user['first_name']} in the channel", lambda: is_member(world, buyer))
+    world.until(f"{buyer.user['first_name']} in the channel", lambda: is_member(world, buyer))
 
 
 def is_member(world: World, buyer: Buyer) -> bool:
@@ -95,10 +97,16 @@ def ring(world: World, schedule: str) -> None:
     scheduler.Bell(world.known).ring(scheduler.jobs()[schedule], datetime.now(UTC))
 
 
-def together(act: Any, world: World, people: list[Any]) -> None:
-    """Everybody does the same at once; the first error is raised."""
+def together(act: Callable[[World, P], object], world: World, people: Sequence[P]) -> None:
+    """Everybody does the same at once; the first error, or a Ctrl-C, ends it for all."""
     with ThreadPoolExecutor(max_workers=len(people)) as pool:
-        list(pool.map(lambda person: act(world, person), people))
+        doing = [pool.submit(act, world, person) for person in people]
+        try:
+            for done in as_completed(doing):
+                done.result()
+        except BaseException:
+            world.over.set()
+            raise
 
 
 def _with_button(world: World, chat_id: int, label: str) -> Any:

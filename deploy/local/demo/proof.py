@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -111,14 +111,45 @@ def _exchange(world: World, payout: Payout) -> Iterator[str]:
         yield f"payout {payout.id}: the chain does not know the exchange's transaction {payout.tx_hash}"
 
 
-def all_converted(tx: Transaction, payment_ids: list[str]) -> bool:
-    """Whether what these payments earned is USDT by now."""
-    return bool(
-        tx.value(
-            """
-            SELECT count(*) = cardinality(CAST(:ids AS text[])) FROM payout_accumulation a JOIN processed_payments p ON p.id = a.payment_id
-             WHERE p.provider_id = ANY(:ids) AND a.state IN ('converted', 'attached', 'paid')
-            """,
-            ids=payment_ids,
-        )
+@dataclass(frozen=True)
+class Unconverted:
+    """A payment whose money is not USDT yet, and how far it is."""
+
+    provider_id: str
+    state: str | None
+    conversion_id: int | None
+    conversion_state: str | None
+    reason: str | None
+
+
+def unconverted(tx: Transaction, payment_ids: list[str]) -> list[str]:
+    """Which of these payments are not USDT yet, and how far each is."""
+    rows = tx.all(
+        Unconverted,
+        """
+        SELECT p.provider_id, a.state, c.id AS conversion_id, c.state AS conversion_state, c.reason
+          FROM processed_payments p LEFT JOIN payout_accumulation a ON a.payment_id = p.id LEFT JOIN batch_conversions c ON c.id = a.conversion_id
+         WHERE p.provider_id = ANY(:ids) AND coalesce(a.state, '') NOT IN ('converted', 'attached', 'paid') ORDER BY p.id
+        """,
+        ids=payment_ids,
     )
+    return [_how_far(row) for row in rows]
+
+
+def _how_far(row: Unconverted) -> str:
+    if row.conversion_id is None:
+        return f"payment {row.provider_id} is {row.state or 'not credited'}"
+    return f"payment {row.provider_id} is in conversion {row.conversion_id}, which is {row.conversion_state}" + (f": {row.reason}" if row.reason else "")
+
+
+def unpaid(payouts: Sequence[Payout], owners: Sequence[Owner]) -> list[str]:
+    """Which owners have not been paid, and how far each one's payout is."""
+    by_email = {payout.owner_email: payout for payout in payouts}
+    found = []
+    for owner in owners:
+        payout = by_email.get(owner.email)
+        if payout is None:
+            found.append(f"{owner.name} has no payout yet")
+        elif payout.state != "settled":
+            found.append(f"payout {payout.id} to {owner.name} is {payout.state}" + (f": {payout.reason}" if payout.reason else ""))
+    return found
