@@ -32,7 +32,7 @@ demo: setup ## a buyer subscribes, pays and is let in; the owner is paid out on 
 	$(BIN)/pgp demo
 
 test: setup ## every test that ends within ten minutes, with coverage
-	$(BIN)/python -m pytest -n 2 --cov --cov-fail-under=80
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-fail-under=80
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, LiteralString, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, LiteralString, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.pool import QueuePool
+from pg8000.core import Context
+from pg8000.exceptions import DatabaseError
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from PGP_COMMON import driver
 from PGP_COMMON.errors import BrokenRule, Busy, Conflict, DatabaseDown, IllegalMove, LockTimeout, PgpError
@@ -29,7 +32,8 @@ LATER = {"55P03", "57014"}
 DOWN = {"53300", "57P01", "57P02", "57P03"}
 REFUSED = {"23514", "23503", "23001", "23502", "23P01", "22003", "22P02"}
 
-_statements: dict[str, sa.TextClause] = {}
+# What opening a connection, and speaking through one, may raise.
+TROUBLE: Final = (DatabaseError, sa.exc.DBAPIError, sa.exc.TimeoutError, *driver.BROKEN)
 
 
 class Rerun(Busy):
@@ -38,14 +42,6 @@ class Rerun(Busy):
 
 class CommitUnknown(Busy):
     """The connection broke while committing: neither done nor not done."""
-
-
-def statement(sql: str) -> sa.TextClause:
-    """Parse a statement once a process."""
-    clause = _statements.get(sql)
-    if clause is None:
-        clause = _statements[sql] = sa.text(sql)
-    return clause
 
 
 def sqlstate(error: BaseException) -> str:
@@ -76,7 +72,7 @@ def translate(error: BaseException) -> PgpError:
         return IllegalMove(detail)
     if code in REFUSED:
         return BrokenRule(f"{name or code}: {detail}", constraint=name)
-    if code in DOWN or code.startswith("08") or isinstance(error, OSError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+    if code in DOWN or code.startswith("08") or isinstance(error, (*driver.BROKEN, sa.exc.InterfaceError, sa.exc.TimeoutError)):
         return DatabaseDown(code=code)
     if getattr(error, "connection_invalidated", False):
         return DatabaseDown(code=code)
@@ -86,31 +82,46 @@ def translate(error: BaseException) -> PgpError:
 class Transaction:
     """What a statement runs in. Rows come back as frozen dataclasses; sends become work rows before the commit."""
 
-    def __init__(self, connection: Connection, outbox: Outbox | None) -> None:
+    def __init__(self, connection: PoolProxiedConnection, outbox: Outbox | None) -> None:
         """Take an open connection and where work rows are written."""
         self._connection = connection
         self._outbox = outbox
 
-    def _execute(self, sql: LiteralString, values: dict[str, Any]) -> sa.CursorResult[Any]:
+    def _execute(self, sql: LiteralString, values: dict[str, Any]) -> Context:
+        """Run one statement past SQLAlchemy, whose way to the driver costs more than the statement; raises our errors."""
         BaseDatabaseManager.statements += 1
-        return self._connection.execute(statement(sql), values)
+        text, names = driver.numbered(sql)
+        try:
+            return driver.execute(self._connection.dbapi_connection, text, [values[name] for name in names])
+        except DatabaseError as error:
+            raise translate(error) from error
+        except driver.BROKEN as error:
+            self._connection.invalidate(error)
+            raise DatabaseDown from error
 
     def one(self, row: type[T], sql: LiteralString, /, **values: Any) -> T | None:
         """The only row, or None; more than one is a bug."""
-        found = self._execute(sql, values).mappings().one_or_none()
-        return None if found is None else row(**found)
+        found = self.all(row, sql, **values)
+        if len(found) > 1:
+            raise RuntimeError(f"{len(found)} rows where there can be one")
+        return found[0] if found else None
 
     def all(self, row: type[T], sql: LiteralString, /, **values: Any) -> list[T]:
         """Every row."""
-        return [row(**found) for found in self._execute(sql, values).mappings()]
+        found = self._execute(sql, values)
+        if not found.rows:
+            return []
+        make = _maker(cast("Any", row), tuple(column["name"] for column in found.columns))
+        return [make(values) for values in found.rows]
 
     def value(self, sql: LiteralString, /, **values: Any) -> Any:
         """The first column of the first row, or None."""
-        return self._execute(sql, values).scalar()
+        found = self._execute(sql, values)
+        return found.rows[0][0] if found.rows else None
 
     def run(self, sql: LiteralString, /, **values: Any) -> int:
         """How many rows the statement touched."""
-        return self._execute(sql, values).rowcount
+        return int(self._execute(sql, values).row_count)
 
     def send(self, step: str, subject: object, *, after_s: int = 0) -> None:
         """Ask for a step to run (in `after_s` seconds): its work row commits with everything else here."""
@@ -138,32 +149,32 @@ class BaseDatabaseManager:
         # costs three more round trips each time a connection goes back to the pool (measured: half of a single statement).
         sa.event.listen(engine, "checkout", _commit_each_statement)
 
-    def _connect(self, *, begin: bool) -> Connection:
-        connection = self.engine.connect()
+    def _connect(self, *, begin: bool) -> PoolProxiedConnection:
+        connection = self.engine.raw_connection()
         if begin:
             try:
-                connection.exec_driver_sql("BEGIN")
+                _simply(connection, "BEGIN")
             except BaseException:
                 connection.close()
                 raise
         return connection
 
     @contextmanager
-    def _connected(self, *, begin: bool) -> Iterator[Connection]:
+    def _connected(self, *, begin: bool) -> Iterator[PoolProxiedConnection]:
         try:
             connection = self._connect(begin=begin)
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError):
+        except TROUBLE:
             # A connection that the server closed surfaces here in spite of the ping; the second one is fresh.
             try:
                 connection = self._connect(begin=begin)
-            except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
+            except TROUBLE as error:
                 raise DatabaseDown from error
         try:
             yield connection
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
-            raise translate(error) from error
         finally:
-            connection.close()
+            # The pool rolls back what it takes back. A connection that breaks over that is none of the caller's concern: nothing was committed.
+            with suppress(*TROUBLE):
+                connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -174,11 +185,11 @@ class BaseDatabaseManager:
             yield work
             wakes = work.flush()
             try:
-                connection.exec_driver_sql("COMMIT")
-            except (sa.exc.DBAPIError, OSError) as error:
+                _simply(connection, "COMMIT")
+            except TROUBLE as error:
                 # A deferred check speaks at commit and is an answer; a broken connection is none.
                 if sqlstate(error) and not sqlstate(error).startswith(("08", "57P")):
-                    raise
+                    raise translate(error) from error
                 raise CommitUnknown from error
         if wakes and self._publish:
             self._publish(wakes)
@@ -218,6 +229,25 @@ class BaseDatabaseManager:
             except Rerun:
                 time.sleep(random.uniform(0.005, 0.05) * (turn + 1))  # noqa: S311 - jitter
         raise Busy("transactions keep colliding")
+
+
+def _simply(connection: PoolProxiedConnection, statement: str) -> None:
+    """Run a statement without values."""
+    try:
+        connection.dbapi_connection.execute_simple(statement)  # type: ignore[union-attr]
+    except driver.BROKEN as error:
+        connection.invalidate(error)
+        raise
+
+
+@functools.lru_cache(maxsize=2048)
+def _maker(row: Any, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    """What makes a row out of columns of these names; by place where the dataclass has them in this order."""
+    if names == getattr(row, "__match_args__", None):
+        return lambda values: row(*values)
+    if len(set(names)) < len(names):
+        raise RuntimeError(f"two columns of one name: {names}")
+    return lambda values: row(**dict(zip(names, values, strict=True)))
 
 
 def _commit_each_statement(connection: Any, _record: object, _proxy: object) -> None:

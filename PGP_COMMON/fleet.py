@@ -106,7 +106,10 @@ WEBAPI = Service(
         _public("/api/auth/refresh", "POST", because="the refresh token in the body is the proof"),
         _public("/api/auth/logout", "POST", because="the refresh token in the body is the proof"),
         _public("/api/auth/verify-email", "POST", because="the mailed token in the body is the proof"),
+        _public("/api/auth/forgot-password", "POST", because="an owner who forgot his password has no token"),
+        _public("/api/auth/reset-password", "POST", because="the mailed token in the body is the proof"),
         _owner("/api/account", "GET", "PATCH"),
+        _owner("/api/account/password", "PUT"),
         _owner("/api/account/telegram-link", "POST"),
         _owner("/api/channels", "GET", "POST"),
         _owner("/api/channels/<int:channel_id>", "GET", "PATCH", "DELETE"),
@@ -117,6 +120,7 @@ WEBAPI = Service(
         _owner("/api/payouts/balance", "GET"),
         _owner("/api/payouts/details", "GET", "PUT"),
         _public("/api/currencies", "GET", because="the list of coins is no secret"),
+        _public("/app", "GET", because="the page that mails lead to; what it does needs the mailed token"),
         _public("/openapi.json", "GET", because="the description of the API is for everybody"),
         _public("/docs", "GET", because="the description of the API is for everybody"),
     ),
@@ -340,7 +344,7 @@ NOTIFICATIONS = Service(
         Step("notify.send", "/send-notification", "notification", VENDOR, vendor="telegram"),
         Step("mail.send", "/send-notification", "mail", VENDOR, vendor="sendgrid"),
     ),
-    settings=(*BASE, *TELEGRAM, "SENDGRID_URL", "SENDGRID_API_KEY", "FROM_EMAIL", "FROM_NAME", "BASE_URL", "EXPLORER_URL"),
+    settings=(*BASE, *TELEGRAM, "SENDGRID_URL", "SENDGRID_API_KEY", "FROM_EMAIL", "FROM_NAME", "BASE_URL", "PGP_WEBAPI_URL", "EXPLORER_URL"),
     imports=("telegram",),
 )
 

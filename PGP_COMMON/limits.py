@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from PGP_COMMON import log
-from PGP_COMMON.database import BaseDatabaseManager
+from PGP_COMMON.database import BaseDatabaseManager, Transaction
 from PGP_COMMON.errors import TooMany
 
 if TYPE_CHECKING:
@@ -75,27 +76,45 @@ class Counters:
     def use(self, bucket: str, *, limit: int, window_s: int) -> None:
         """Count one use of a bucket; raises TooMany (with the seconds to wait) above the limit."""
         found = self.ask(_COUNT, [f"limit:{bucket}"], [window_s * 1000])
-        if found is not None:
-            used, left_ms = cast("list[int]", found)
-        else:
-            used, left_ms = self._use_in_database(bucket, window_s), window_s * 1000
+        used, left_ms = cast("list[int]", found) if found is not None else self.use_in_database(bucket, window_s=window_s)
         if used > limit:
             raise TooMany(retry_after_s=max(1, -(-left_ms // 1000)))
 
-    def _use_in_database(self, bucket: str, window_s: int) -> int:
+    def use_in_database(self, bucket: str, *, window_s: int) -> tuple[int, int]:
+        """Count one use where Redis does not; gives back the uses in this window, and what is left of it (ms)."""
         with self._db.reading() as tx:
-            return int(
-                tx.value(
-                    """
-                    INSERT INTO transaction_limits AS t (bucket, window_start, used)
-                    VALUES (:bucket, to_timestamp(floor(extract(epoch FROM pgp_now()) / :window) * :window), 1)
-                    ON CONFLICT (bucket, window_start) DO UPDATE SET used = t.used + 1
-                    RETURNING used
-                    """,
-                    bucket=bucket,
-                    window=window_s,
-                )
+            found = tx.one(
+                _Window,
+                """
+                INSERT INTO transaction_limits AS t (bucket, window_start, used)
+                VALUES (:bucket, to_timestamp(floor(extract(epoch FROM pgp_now()) / :window) * :window), 1)
+                ON CONFLICT (bucket, window_start) DO UPDATE SET used = t.used + 1
+                RETURNING used, CAST(extract(epoch FROM window_start - pgp_now()) * 1000 AS int) AS began_ms
+                """,
+                bucket=bucket,
+                window=window_s,
             )
+        if found is None:
+            raise RuntimeError("a counter gave nothing back")
+        return found.used, window_s * 1000 + found.began_ms
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window's uses, and when it began (ms from now, so never positive)."""
+
+    used: int
+    began_ms: int
+
+
+def forget_windows(tx: Transaction, *, limit: int = 10_000) -> int:
+    """Remove counters whose window is long over; no window is as long as a day. Gives back how many."""
+    return tx.run(
+        """
+        DELETE FROM transaction_limits WHERE ctid IN (SELECT ctid FROM transaction_limits WHERE window_start < pgp_now() - interval '1 day' LIMIT :limit)
+        """,
+        limit=limit,
+    )
 
 
 class Pacer:
@@ -104,6 +123,7 @@ class Pacer:
     def __init__(self, counters: Counters, *, per_second: int, per_chat_per_second: int, per_group_per_minute: int) -> None:
         """Take the rates (contracts.md 3.1); each is a setting, so that a benchmark can raise it."""
         self._counters = counters
+        self._per_second, self._per_chat_per_second, self._per_group_per_minute = per_second, per_chat_per_second, per_group_per_minute
         self._overall_ms = max(1, 1000 // per_second)
         self._chat_ms = max(1, 1000 // per_chat_per_second)
         self._group_ms = max(1, 60_000 // per_group_per_minute)
@@ -117,5 +137,13 @@ class Pacer:
         found = self._counters.ask(_SLOT, ["pace:all", f"pace:{chat_id}"], [longest_ms, self._overall_ms, 5, spacing, burst])
         if found is not None:
             return int(found)
-        # Without Redis: one message a second and instance is far under every limit that counts.
-        return min(1000, longest_ms)
+        return self._wait_in_database(chat_id)
+
+    def _wait_in_database(self, chat_id: int) -> int:
+        """Without Redis: so many a window, and nothing taken ahead; what finds its window full comes back when it is over."""
+        chat = (self._per_group_per_minute, 60) if chat_id < 0 else (self._per_chat_per_second, 1)
+        for bucket, (most, window_s) in ((f"pace:{chat_id}", chat), ("pace:all", (self._per_second, 1))):
+            used, left_ms = self._counters.use_in_database(bucket, window_s=window_s)
+            if used > most:
+                return -max(1, left_ms)
+        return 0

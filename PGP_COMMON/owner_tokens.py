@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Flask, request
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ACCESS_MINUTES = 15
 ISSUER = "paygateprime"
 AUDIENCE = "pgp-owners"
+# Ours have about 400 characters; what is far longer is not read at all.
 MAX_HEADER = 4096
 
 
@@ -46,9 +47,11 @@ def issue(account_id: int) -> str:
 
 def check() -> None:
     """Raises Unauthenticated unless the request carries a valid access token."""
+    if len(request.headers.get("Authorization", "")) > MAX_HEADER:
+        raise Unauthenticated("sign in first: this is no access token")
     try:
         verify_jwt_in_request()
-    except (JWTExtendedException, PyJWTError, ValueError) as error:
+    except (JWTExtendedException, PyJWTError, ValueError, RecursionError) as error:
         raise Unauthenticated("sign in first: the access token is missing, over or not ours") from error
 
 

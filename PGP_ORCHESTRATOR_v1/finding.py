@@ -12,7 +12,7 @@ from PGP_COMMON.clients.nowpayments import NowPayments
 from PGP_COMMON.clients.nowpayments import Payment as Answer
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Next, Outcome, bury
-from PGP_COMMON.errors import BadAnswer, Refused
+from PGP_COMMON.errors import BadAnswer, Refused, VendorDown
 from PGP_COMMON.http import dumps
 from PGP_COMMON.money_machines import inbox, invariants, payments, reconciliations
 from PGP_COMMON.money_machines.payments import Known, Payment
@@ -63,7 +63,13 @@ def reconcile(job: Job[Clients]) -> Commit:
         if answer is not None:
             findings.compare(answer, known)
     if job.config.secret("NOWPAYMENTS_EMAIL") and job.config.secret("NOWPAYMENTS_PASSWORD"):
-        _read_list(job, findings, until)
+        try:
+            _read_list(job, findings, until)
+        except VendorDown as error:
+            # A wrong password must not keep everybody off the vendor: only the list needs it.
+            if error.data.get("code") != "key_refused":
+                raise
+            findings.breaks.append({"list": "the vendor refuses the account's e-mail and password"})
     return lambda tx: _record(tx, findings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
@@ -13,7 +14,7 @@ from flask_cors import CORS
 from PGP_COMMON import doors, owner_tokens, web
 from PGP_COMMON.limits import Counters
 from PGP_COMMON.money import from_units, plain
-from PGP_WEBAPI_v1 import forms, openapi, steps, store
+from PGP_WEBAPI_v1 import account_store, channel_store, forms, openapi, payout_store, sessions, steps
 
 if TYPE_CHECKING:
     from PGP_COMMON.clients.telegram import Telegram
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("webapi", __name__)
 PAGE = 50
+# The one page that mails lead to; what it is for stands in its address's fragment, which no server sees.
+APP = (Path(__file__).parent / "app.html").read_text(encoding="utf-8")
+# Mails that anybody may cause to an address.
+MAILS_AN_HOUR = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def limit() -> None:
     process.clients.counters.use(f"api:{who}", limit=process.config.integer("API_PER_MINUTE"), window_s=60)
     if "account_id" in g:
         # Read before the view takes a connection: a second one from the same small pool could wait for itself.
-        g.account = steps.signed_in(process.db, g.account_id)
+        g.account = sessions.signed_in(process.db, g.account_id)
 
 
 def _limit_sign_in(email: str) -> None:
@@ -84,8 +89,13 @@ def _limit_sign_in(email: str) -> None:
         process.clients.counters.use(bucket, limit=process.config.integer("LOGINS_PER_MINUTE"), window_s=60)
 
 
-def _account() -> store.Account:
-    found: store.Account = g.account
+def _limit_mails(email: str) -> None:
+    _limit_sign_in(email)
+    web.runtime().clients.counters.use(f"mail:{email.lower()}", limit=MAILS_AN_HOUR, window_s=3600)
+
+
+def _account() -> account_store.Account:
+    found: account_store.Account = g.account
     return found
 
 
@@ -95,7 +105,7 @@ def _shown(row: Any, **more: Any) -> dict[str, Any]:
     return {key: plain(value) if isinstance(value, Decimal) else value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
 
 
-def _session(session: steps.Session) -> Response:
+def _session(session: sessions.Session) -> Response:
     return jsonify(
         access_token=owner_tokens.issue(session.account_id),
         expires_in=owner_tokens.ACCESS_MINUTES * 60,
@@ -106,14 +116,14 @@ def _session(session: steps.Session) -> Response:
 @blueprint.post("/api/auth/register")
 def register() -> Response:
     form = forms.read(forms.Register)
-    _limit_sign_in(form.email)
-    steps.register(web.runtime().db, form)
+    _limit_mails(form.email)
+    sessions.register(web.runtime().db, form)
     return make_response(jsonify(message="If this address is new to us, a mail is on its way."), 202)
 
 
 @blueprint.post("/api/auth/verify-email")
 def verify_email() -> Response:
-    steps.verify_email(web.runtime().db, forms.read(forms.Token).token)
+    sessions.verify_email(web.runtime().db, forms.read(forms.Token).token)
     return jsonify(message="Thank you. You can sign in now.")
 
 
@@ -121,30 +131,52 @@ def verify_email() -> Response:
 def login() -> Response:
     form = forms.read(forms.Login)
     _limit_sign_in(form.email)
-    return _session(steps.sign_in(web.runtime().db, form))
+    return _session(sessions.sign_in(web.runtime().db, form))
 
 
 @blueprint.post("/api/auth/refresh")
 def refresh() -> Response:
-    return _session(steps.refresh(web.runtime().db, forms.read(forms.Token).token))
+    return _session(sessions.refresh(web.runtime().db, forms.read(forms.Token).token))
 
 
 @blueprint.post("/api/auth/logout")
 def logout() -> Response:
-    steps.sign_out(web.runtime().db, forms.read(forms.Token).token)
+    sessions.sign_out(web.runtime().db, forms.read(forms.Token).token)
     return make_response("", 204)
+
+
+@blueprint.post("/api/auth/forgot-password")
+def forgot_password() -> Response:
+    email = forms.read(forms.ForgottenPassword).email
+    _limit_mails(email)
+    sessions.forgot_password(web.runtime().db, email)
+    return make_response(jsonify(message="If this address is known to us, a mail is on its way."), 202)
+
+
+@blueprint.post("/api/auth/reset-password")
+def reset_password() -> Response:
+    sessions.reset_password(web.runtime().db, forms.read(forms.ResetPassword))
+    return jsonify(message="Your new password is set. Please sign in with it.")
 
 
 @blueprint.get("/api/account")
 def account() -> Response:
     with web.runtime().db.reading() as tx:
-        return jsonify(_shown(store.profile(tx, _account().owner_id)))
+        return jsonify(_shown(account_store.profile(tx, _account().owner_id)))
 
 
 @blueprint.patch("/api/account")
 def change_account() -> Response:
     steps.change_account(web.runtime().db, _account(), forms.read(forms.AccountChange))
     return account()
+
+
+@blueprint.put("/api/account/password")
+def change_password() -> Response:
+    form = forms.read(forms.PasswordChange)
+    _limit_sign_in(_account().email)
+    sessions.change_password(web.runtime().db, _account(), form)
+    return make_response("", 204)
 
 
 @blueprint.post("/api/account/telegram-link")
@@ -155,7 +187,7 @@ def telegram_link() -> Response:
 @blueprint.get("/api/channels")
 def channels() -> Response:
     with web.runtime().db.reading() as tx:
-        return jsonify(channels=[_shown(row) for row in store.channels(tx, _account().owner_id)])
+        return jsonify(channels=[_shown(row) for row in channel_store.channels(tx, _account().owner_id)])
 
 
 @blueprint.post("/api/channels")
@@ -168,7 +200,7 @@ def register_channel() -> Response:
 def _one_channel(channel_id: int) -> Response:
     with web.runtime().db.reading() as tx:
         row = steps.own_channel(tx, _account(), channel_id)
-        return jsonify(_shown(row, tiers=[_shown(tier) for tier in store.tiers(tx, channel_id)]))
+        return jsonify(_shown(row, tiers=[_shown(tier) for tier in channel_store.tiers(tx, channel_id)]))
 
 
 @blueprint.get("/api/channels/<int:channel_id>")
@@ -193,7 +225,7 @@ def links(channel_id: int) -> Response:
     bot = web.runtime().config.text("TELEGRAM_BOT_USERNAME")
     with web.runtime().db.reading() as tx:
         steps.own_channel(tx, _account(), channel_id)
-        offers = store.tiers(tx, channel_id)
+        offers = channel_store.tiers(tx, channel_id)
     return jsonify(openapi.deep_links(bot, channel_id, [tier.id for tier in offers]))
 
 
@@ -201,7 +233,7 @@ def links(channel_id: int) -> Response:
 def tiers(channel_id: int) -> Response:
     with web.runtime().db.reading() as tx:
         steps.own_channel(tx, _account(), channel_id)
-        return jsonify(tiers=[_shown(tier) for tier in store.tiers(tx, channel_id)])
+        return jsonify(tiers=[_shown(tier) for tier in channel_store.tiers(tx, channel_id)])
 
 
 @blueprint.post("/api/mappings/<int:channel_id>/tiers")
@@ -226,22 +258,22 @@ def close_tier(channel_id: int, tier_id: int) -> Response:
 def payouts() -> Response:
     before = request.args.get("before", default=2**62, type=int)
     with web.runtime().db.reading() as tx:
-        rows = store.payouts(tx, _account().owner_id, before=min(max(before, 0), 2**62), limit=PAGE)
+        rows = payout_store.payouts(tx, _account().owner_id, before=min(max(before, 0), 2**62), limit=PAGE)
     return jsonify(payouts=[_shown(row) for row in rows], next=rows[-1].id if len(rows) == PAGE else None)
 
 
 @blueprint.get("/api/payouts/balance")
 def balance() -> Response:
     with web.runtime().db.reading() as tx:
-        rows = store.balances(tx, _account().owner_id)
-        decimals = store.decimals(tx)
+        rows = payout_store.balances(tx, _account().owner_id)
+        decimals = payout_store.decimals(tx)
     return jsonify(balances=[_shown(row, amount=plain(from_units(int(row.units), decimals[row.asset]))) for row in rows])
 
 
 @blueprint.get("/api/payouts/details")
 def payout_details() -> Response:
     with web.runtime().db.reading() as tx:
-        return jsonify(details=[_shown(row) for row in store.details(tx, _account().owner_id)])
+        return jsonify(details=[_shown(row) for row in payout_store.details(tx, _account().owner_id)])
 
 
 @blueprint.put("/api/payouts/details")
@@ -249,7 +281,7 @@ def set_payout_details() -> Response:
     form = forms.read(forms.PayoutDetails)
     account_ = _account()
     process = web.runtime()
-    process.clients.counters.use(f"login:{account_.email.lower()}", limit=process.config.integer("LOGINS_PER_MINUTE"), window_s=60)
+    _limit_sign_in(account_.email)
     steps.set_payout_details(process.db, process.config, account_, form)
     return payout_details()
 
@@ -257,7 +289,12 @@ def set_payout_details() -> Response:
 @blueprint.get("/api/currencies")
 def currencies() -> Response:
     with web.runtime().db.reading() as tx:
-        return jsonify(currencies=[_shown(row) for row in store.coins(tx)])
+        return jsonify(currencies=[_shown(row) for row in payout_store.coins(tx)])
+
+
+@blueprint.get("/app")
+def page() -> Response:
+    return Response(APP, content_type="text/html; charset=utf-8")
 
 
 @blueprint.get("/openapi.json")

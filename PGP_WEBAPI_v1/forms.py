@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
 from PGP_COMMON.errors import BadInput
@@ -40,6 +40,9 @@ def _money(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_plain_text)]
+# A blank at its end is part of a password.
+Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=128)]
+NewPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=8, max_length=128)]
 Email = Annotated[str, Field(max_length=254), BeforeValidator(_email)]
 Price = Annotated[Decimal, Field(ge=Decimal("4.99"), le=Decimal("9999.99"), decimal_places=2), BeforeValidator(_money)]
 ChannelId = Annotated[int, Field(lt=0, gt=-4503599627370496, strict=True)]
@@ -55,7 +58,7 @@ class Register(Form):
     """A new account."""
 
     email: Email
-    password: Annotated[str, Field(min_length=8, max_length=128)]
+    password: NewPassword
     display_name: Annotated[Text, Field(max_length=64)] = ""
 
 
@@ -63,13 +66,32 @@ class Login(Form):
     """Who signs in."""
 
     email: Email
-    password: Annotated[str, Field(min_length=1, max_length=128)]
+    password: Password
 
 
 class Token(Form):
     """A token from a mail or from an earlier answer."""
 
     token: Annotated[str, Field(min_length=20, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class ForgottenPassword(Form):
+    """Whose password is forgotten."""
+
+    email: Email
+
+
+class ResetPassword(Token):
+    """A new password, with the token from the mail."""
+
+    password: NewPassword
+
+
+class PasswordChange(Form):
+    """A new password, with the one it replaces."""
+
+    password: Password
+    new_password: NewPassword
 
 
 class AccountChange(Form):
@@ -122,7 +144,7 @@ class PayoutDetails(Form):
     asset: Annotated[str, Field(pattern=r"^[a-z0-9]{2,20}$")]
     address: Annotated[str, Field(min_length=10, max_length=128, pattern=r"^[!-~]+$")]
     extra_id: Annotated[str, Field(max_length=64, pattern=r"^[!-~]*$")] | None = None
-    password: Annotated[str, Field(min_length=1, max_length=128)]
+    password: Password
 
 
 def read(model: type[M]) -> M:

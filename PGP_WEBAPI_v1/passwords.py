@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import unicodedata
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -13,25 +16,67 @@ from PGP_COMMON.errors import BadInput, Busy
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _turns = threading.BoundedSemaphore(2)
 WAIT_S = 5
-COMMON = frozenset(
-    {
-        "password", "passwort", "12345678", "123456789", "1234567890", "qwertyui", "qwerty123", "iloveyou", "password1", "11111111",
-        "abc12345", "letmein1", "welcome1", "football", "baseball", "superman", "trustno1", "sunshine", "princess",
-    }
-)  # fmt: skip
+# The words that the lists of leaked passwords are made of; people put figures and signs around them and swap letters for figures.
+WORDS = frozenset((Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split())
 CONTEXT = ("paygate", "telegram", "nowpayments")
+ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm", "1qaz2wsx3edc4rfv5tgb", "qazwsxedcrfv")
+FIGURES = str.maketrans("01345$@!", "oleassai")
+# The shortest part of an address that tells something; "a@b.co" does not forbid every password with an a.
+TELLING = 4
 # Verified against when the account does not exist, so that both answers take the same time.
 NOBODY = _hasher.hash("nobody's password")
 
 
 def problem(password: str, email: str) -> str | None:
     """Why a password is too easy, or None."""
-    plain = password.lower()
-    if plain in COMMON or len(set(plain)) < 4:  # noqa: PLR2004 - "aaaaaaaa", "abababab"
-        return "is one of the first that anybody would try"
-    if any(word in plain for word in CONTEXT) or email.partition("@")[0].lower() in plain:
+    plain = _normal(password).lower()
+    name = email.partition("@")[0].lower()
+    if any(word in plain for word in CONTEXT) or (len(name) >= TELLING and name in plain):
         return "must not contain your address or our name"
+    letters = re.sub(r"[\W\d_]+$|^[\W\d_]+", "", plain)
+    swapped = re.sub(r"[\W\d_]+", "", plain.rstrip("0123456789").translate(FIGURES))
+    # "aaaaaaaa" and "abababab"; and figures alone, which are dates and telephone numbers.
+    few = len(set(plain)) < 5 or (plain.isdigit() and len(plain) < 16)  # noqa: PLR2004 - see above
+    if few or _runs(plain) or {letters, swapped} & WORDS or _twice(letters) in WORDS:
+        return "is one of the first that anybody would try"
     return None
+
+
+def _runs(plain: str) -> bool:
+    """Whether the keyboard or the alphabet alone wrote it, forwards or backwards."""
+    return any(plain in row * 2 or plain[::-1] in row * 2 for row in ROWS)
+
+
+def _twice(text: str) -> str:
+    """A word that is written twice, once."""
+    half = text[: len(text) // 2]
+    return half if half * 2 == text else text
+
+
+def _normal(password: str) -> str:
+    """The one way to write what two keyboards write differently."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def check(password: str, email: str) -> None:
+    """Raises BadInput when a password is too easy."""
+    fault = problem(password, email)
+    if fault:
+        raise BadInput("Choose another password.", fields={"password": fault})
+
+
+def hashed(password: str, email: str) -> str:
+    """The hash that is kept; raises BadInput when the password is too easy, Busy when too many wait."""
+    check(password, email)
+    return str(_in_turn("hash", _normal(password)))
+
+
+def fits(stored: str, password: str) -> bool:
+    """Whether a password is the stored one."""
+    try:
+        return bool(_in_turn("verify", stored, _normal(password)))
+    except (Argon2Error, InvalidHashError):
+        return False
 
 
 def _in_turn(work: str, *arguments: str) -> object:
@@ -41,19 +86,3 @@ def _in_turn(work: str, *arguments: str) -> object:
         return getattr(_hasher, work)(*arguments)
     finally:
         _turns.release()
-
-
-def hashed(password: str, email: str) -> str:
-    """The hash that is kept; raises BadInput when the password is too easy."""
-    fault = problem(password, email)
-    if fault:
-        raise BadInput("Choose another password.", fields={"password": fault})
-    return str(_in_turn("hash", password))
-
-
-def fits(stored: str, password: str) -> bool:
-    """Whether a password is the stored one."""
-    try:
-        return bool(_in_turn("verify", stored, password))
-    except (Argon2Error, InvalidHashError):
-        return False

@@ -18,6 +18,20 @@ from tests.support.settings import environ
 RECURSION = 1000
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Long tests run when they are asked for."""
+    parser.addoption("--long", action="store_true", help="also what takes minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long tests out, and keep what uses the running fleet in one worker."""
+    for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="long: run with --long"))
+        if "fleet" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("fleet"))
+
+
 def migrate(url: str) -> None:
     """Bring an empty database to head."""
     engine = make_engine(url, application="tests")

@@ -54,10 +54,12 @@ def _fleet(place: StateDir, started: float) -> Iterator[None]:
     """The fleet that runs, or one for as long as this lasts: it ends with this process, however that ends."""
     from deploy.local import book, progress, report, secrets, switch
 
-    if report.is_ready(book.read(place.fleet)):
+    before = book.read(place.fleet)
+    if report.is_ready(before):
         yield
         return
-    typer.echo(f"no fleet runs in {place.root}: starting one for the play ...")
+    where = f"the fleet in {place.root}"
+    typer.echo(f"{where} is not ready: waiting for it ..." if before.supervised else f"{where} does not run: starting it for the play ...")
     secrets.init(place)
     try:
         with progress.shown() as show:
@@ -67,8 +69,9 @@ def _fleet(place: StateDir, started: float) -> Iterator[None]:
     except switch.UpError as error:
         raise Misconfigured(f"the fleet did not start: {error}\nlogs: {place.logs}") from error
     finally:
-        typer.echo("stopping the fleet that was started for this ...")
-        switch.down(place)
+        if not before.supervised:
+            typer.echo("stopping the fleet that was started for this ...")
+            switch.down(place)
 
 
 def _play(place: StateDir, state: Path | None, patience_s: float) -> None:

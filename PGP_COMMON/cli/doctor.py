@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from PGP_COMMON.cli.operator import database, settings
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.errors import Misconfigured, PgpError
+
+if TYPE_CHECKING:
+    from PGP_COMMON.clients.ethereum import Ethereum
+
+# How often, and how many seconds apart, one looks before a difference between chain and books is one.
+LOOKS, LOOK_AGAIN_S = 4, 2.5
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,16 @@ def _open_letters(known: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("wallet", f"{wallet.subject} is frozen: {wallet.reason}; look at `pgp wallet show`")
 
 
+def _keys(known: Mapping[str, str]) -> Iterator[Finding]:
+    from PGP_COMMON import rotation
+
+    with database(known).reading() as tx:
+        for key in rotation.keys_in_use(tx, known):
+            # A cloud's secrets may be out of an operator's reach; then there is nothing to compare with.
+            if key.open_work and not key.accepted and known.get(key.setting):
+                yield Finding("keys", f"{key.open_work} open units of work carry key {key.kid}, which {key.setting} no longer has: put it back as the second")
+
+
 def _chain(known: Mapping[str, str]) -> Iterator[Finding]:
     from PGP_COMMON.clients.ethereum import Ethereum
     from PGP_COMMON.money_machines import standing
@@ -89,18 +106,41 @@ def _chain(known: Mapping[str, str]) -> Iterator[Finding]:
     urls = tuple(url.strip() for url in known.get("ETHEREUM_RPC_URL", "").split(",") if url.strip())
     chain = Ethereum(urls, chain_id=wallets[0].chain_id, tokens={"usdterc20": known.get("USDT_CONTRACT", "")})
     chain.check_chain()
-    for wallet in wallets:
-        on_chain = chain.balance(wallet.asset, wallet.address)
-        booked = int(wallet.ledger_units + wallet.unfinal_units)
-        # While a transfer is under way its gas is burned and not yet booked; whatever is final is compared to the unit.
-        if on_chain != booked and not wallet.gas_unbooked:
-            yield Finding("wallet", f"{wallet.asset}: the chain has {on_chain}, the ledger {booked} (difference {on_chain - booked})")
+    yield from (Finding("wallet", sentence) for sentence in _lasting(lambda: _differences(known, chain)))
     for transfer in sent:
         if chain.transaction(transfer.tx_hash) is None:
             yield Finding("chain", f"transfer {transfer.id} is final here, and the chain does not know {transfer.tx_hash}")
 
 
-CHECKS: dict[str, Check] = {"manifest": _manifest, "settings": _settings, "books": _books, "chain": _chain}
+def _differences(known: Mapping[str, str], chain: Ethereum) -> set[str]:
+    """Where the wallet's balance at the newest final block is not what the books say, a sentence an asset."""
+    from PGP_COMMON.money_machines import standing
+
+    with database(known).reading() as tx:
+        wallets = standing.wallet_standing(tx)
+    block = chain.finalized()
+    found = set()
+    for wallet in wallets:
+        on_chain = chain.balance(wallet.asset, wallet.address, block=block)
+        booked = int(wallet.ledger_units + wallet.unfinal_units)
+        # While a transfer is under way its gas is burned and not yet booked; whatever is final is compared to the unit.
+        if on_chain != booked and not wallet.gas_unbooked:
+            found.add(f"{wallet.asset}: the chain has {on_chain}, the ledger {booked} (difference {on_chain - booked})")
+    return found
+
+
+def _lasting(look: Callable[[], set[str]]) -> list[str]:
+    """What is found at every look: money that has just become final is booked a few seconds later."""
+    found = look()
+    for _ in range(LOOKS - 1):
+        if not found:
+            break
+        time.sleep(LOOK_AGAIN_S)
+        found &= look()
+    return sorted(found)
+
+
+CHECKS: dict[str, Check] = {"manifest": _manifest, "settings": _settings, "books": _books, "keys": _keys, "chain": _chain}
 
 
 def examine(known: Mapping[str, str]) -> list[Finding]:

@@ -127,19 +127,6 @@ class Ending(Row):
     present: bool
 
 
-def due_to_expire(tx: Transaction, *, limit: int = 500) -> list[int]:
-    """Entitlements whose time is over and that nobody has ended yet, the oldest first."""
-    return list(
-        tx.value(
-            """
-            SELECT coalesce(array_agg(id ORDER BY ends_at), '{}')
-              FROM (SELECT id, ends_at FROM entitlement WHERE expired_at IS NULL AND ends_at <= pgp_now() ORDER BY ends_at LIMIT :limit) due
-            """,
-            limit=limit,
-        )
-    )
-
-
 def lock_ending(tx: Transaction, entitlement_id: int) -> Ending | None:
     """An entitlement with its membership locked, so that a renewal waits for us or we see it."""
     tx.value("SELECT m.id FROM membership m JOIN entitlement e ON e.membership_id = m.id WHERE e.id = :id FOR NO KEY UPDATE OF m", id=entitlement_id)
@@ -174,31 +161,6 @@ def mark_expired(tx: Transaction, entitlement_id: int) -> bool:
 def mark_removed(tx: Transaction, membership_id: int) -> None:
     """Note that a buyer whose access ended was taken out of the channel."""
     tx.run("UPDATE membership SET present = false, present_changed_at = pgp_now(), removed_at = pgp_now() WHERE id = :id", id=membership_id)
-
-
-@dataclass(frozen=True)
-class Reminder(Row):
-    """An entitlement that ends soon, and whom to tell."""
-
-    id: int
-    buyer_id: int
-
-
-def due_to_remind(tx: Transaction, *, before_s: int, limit: int = 500) -> list[Reminder]:
-    """Entitlements that end within so many seconds, after which the buyer has nothing, and of which he was not reminded."""
-    return tx.all(
-        Reminder,
-        """
-        SELECT e.id, m.buyer_id
-          FROM entitlement e JOIN membership m ON m.id = e.membership_id
-         WHERE e.expired_at IS NULL AND e.revoked_at IS NULL AND e.reminded_at IS NULL
-           AND e.ends_at > pgp_now() AND e.ends_at <= pgp_now() + make_interval(secs => :before)
-           AND NOT EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = e.membership_id AND n.revoked_at IS NULL AND n.ends_at > e.ends_at)
-         ORDER BY e.ends_at LIMIT :limit
-        """,
-        before=before_s,
-        limit=limit,
-    )
 
 
 def mark_reminded(tx: Transaction, entitlement_id: int) -> bool:
@@ -239,44 +201,22 @@ def mark_joined(tx: Transaction, membership_id: int) -> int:
     )
 
 
-@dataclass(frozen=True)
-class Member(Row):
-    """One membership beside what it should be."""
-
-    id: int
-    closed_channel_id: int
-    buyer_id: int
-    present: bool
-    entitled: bool
-
-
-def members(tx: Transaction, *, after_id: int, limit: int) -> list[Member]:
-    """Memberships by id, to compare with Telegram."""
-    return tx.all(
-        Member,
-        """
-        SELECT m.id, c.closed_channel_id, m.buyer_id, m.present,
-               EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()) AS entitled
-          FROM membership m JOIN channel c ON c.id = m.channel_id
-         WHERE m.id > :after_id ORDER BY m.id LIMIT :limit
-        """,
-        after_id=after_id,
-        limit=limit,
-    )
-
-
 # --- invites
 
 
 @dataclass(frozen=True)
 class InviteRow(Row):
-    """An invite with whom it lets in where. `live`: the entitlement still runs or will; `present`: he is in the channel already."""
+    """An invite with whom it lets in where. `live`: the entitlement still runs or will; `present`: he is in the channel already.
+
+    `link_is_over`: it was used or has ended. A link for one person lives `link_lifetime_s`: 48 hours (money.md 10), but not longer than his access.
+    """
 
     id: int
     state: str
     mode: str
     link: str | None
     link_is_over: bool
+    link_lifetime_s: int
     unknown_sends: int
     entitlement_id: int
     ends_at: datetime
@@ -296,8 +236,9 @@ def invite(tx: Transaction, invite_id: int) -> InviteRow | None:
     return tx.one(
         InviteRow,
         """
-        SELECT v.id, v.state, v.mode, v.link, coalesce(v.link_expires_at <= pgp_now(), false) AS link_is_over, v.unknown_sends, v.entitlement_id, e.ends_at,
-               e.revoked_at IS NULL AND e.ends_at > pgp_now() AS live, m.id AS membership_id, m.buyer_id, m.present, c.id AS channel_id, c.closed_channel_id,
+        SELECT v.id, v.state, v.mode, v.link, v.link_used_at IS NOT NULL OR coalesce(v.link_expires_at <= pgp_now(), false) AS link_is_over,
+               CAST(greatest(60, least(48 * 3600, extract(epoch FROM e.ends_at - pgp_now()))) AS int) AS link_lifetime_s, v.unknown_sends,
+               v.entitlement_id, e.ends_at, e.revoked_at IS NULL AND e.ends_at > pgp_now() AS live, m.id AS membership_id, m.buyer_id, m.present, c.id AS channel_id, c.closed_channel_id,
                c.closed_title, c.join_link, c.owner_id
           FROM invite v
           JOIN entitlement e ON e.id = v.entitlement_id
@@ -322,6 +263,44 @@ def mark_linked(tx: Transaction, invite_id: int, *, link: str, lifetime_s: int |
         sources=INVITE_LIFE.sources(Invite.LINKED),
     )
     return linked == 1
+
+
+def renew_link(tx: Transaction, invite_id: int, *, link: str, lifetime_s: int) -> None:
+    """Keep a new link of an invite whose old one was used up or is over; its state stays what it is."""
+    tx.run(
+        """
+        UPDATE invite SET link = :link, link_expires_at = pgp_now() + make_interval(secs => CAST(:lifetime AS int)), link_used_at = NULL, unknown_sends = 0
+         WHERE id = :id AND state <> 'expired'
+        """,
+        id=invite_id,
+        link=link,
+        lifetime=lifetime_s,
+    )
+
+
+@dataclass(frozen=True)
+class UsedLink(Row):
+    """A link that lets one person in, and whom it was made for."""
+
+    invite_id: int
+    link: str
+    buyer_id: int
+    closed_channel_id: int
+
+
+def use_link(tx: Transaction, *, closed_channel_id: int, link: str) -> UsedLink | None:
+    """Note that somebody came in by a link that was made for one person; None for every other link."""
+    return tx.one(
+        UsedLink,
+        """
+        UPDATE invite v SET link_used_at = coalesce(v.link_used_at, pgp_now())
+          FROM entitlement e JOIN membership m ON m.id = e.membership_id JOIN channel c ON c.id = m.channel_id
+         WHERE e.id = v.entitlement_id AND v.mode = 'single_use' AND v.link = :link AND c.closed_channel_id = :closed_channel_id
+        RETURNING v.id AS invite_id, v.link, m.buyer_id, c.closed_channel_id
+        """,
+        link=link,
+        closed_channel_id=closed_channel_id,
+    )
 
 
 def mark_sent(tx: Transaction, invite_id: int, *, message_id: int | None) -> bool:
@@ -358,29 +337,3 @@ def _move_invite(tx: Transaction, invite_id: int, target: Invite) -> bool:
 def count_unknown_send(tx: Transaction, invite_id: int) -> int:
     """Note that an invite was sent and no answer came; gives back how often."""
     return int(tx.value("UPDATE invite SET unknown_sends = least(3, unknown_sends + 1) WHERE id = :id RETURNING unknown_sends", id=invite_id))
-
-
-@dataclass(frozen=True)
-class WaitingLink(Row):
-    """A link that could not be sent to its buyer."""
-
-    invite_id: int
-    title: str
-    link: str
-
-
-def waiting_links(tx: Transaction, *, buyer_id: int) -> list[WaitingLink]:
-    """The links of a buyer whom the bot could not write to, of channels that he may still enter."""
-    return tx.all(
-        WaitingLink,
-        """
-        SELECT v.id AS invite_id, c.closed_title AS title, v.link
-          FROM invite v
-          JOIN entitlement e ON e.id = v.entitlement_id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()
-          JOIN membership m ON m.id = e.membership_id
-          JOIN channel c ON c.id = m.channel_id
-         WHERE m.buyer_id = :buyer_id AND v.state = 'blocked' AND v.link IS NOT NULL
-         ORDER BY v.id
-        """,
-        buyer_id=buyer_id,
-    )

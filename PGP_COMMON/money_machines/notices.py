@@ -9,10 +9,10 @@ from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines.rows import Row
 
 # What a notice of each kind is about, whose id its subject is:
-# sale, donation, part_paid: a payment (to the owner)          rest_link: an invoice (to the buyer)
+# sale, donation, part_paid: a payment (to the owner)
 # payout_settled, payout_released: a payout (to the owner)      access_ended, reminder: an entitlement (to the buyer)
 # address_changed: the new payout details (to the owner)
-Kind = Literal["sale", "donation", "part_paid", "rest_link", "payout_settled", "payout_released", "access_ended", "reminder", "address_changed"]
+Kind = Literal["sale", "donation", "part_paid", "payout_settled", "payout_released", "access_ended", "reminder", "address_changed"]
 
 
 def tell(tx: Transaction, kind: Kind, subject: int, chat_id: int | None) -> None:

@@ -83,6 +83,25 @@ def frozen_wallets(tx: Transaction) -> list[Letter]:
     return tx.all(Letter, "SELECT 'wallet' AS source, address AS subject, frozen_reason AS reason FROM wallet WHERE frozen_reason IS NOT NULL")
 
 
+@dataclass(frozen=True)
+class Signed:
+    """So many open units of work of a step carry a signature of one key."""
+
+    step: str
+    kid: str
+    count: int
+
+
+def signed_with(tx: Transaction) -> list[Signed]:
+    """Which keys open work is signed with: a key may go when no work carries it."""
+    return tx.all(
+        Signed,
+        """
+        SELECT step, substring(signature FROM '^v1=([^:]+):') AS kid, count(*) AS count FROM work WHERE state = 'open' GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+    )
+
+
 def wallet_standing(tx: Transaction) -> list[WalletStanding]:
     """What the chain should show for our wallet: the ledger, plus what is signed and not final."""
     return tx.all(
@@ -148,24 +167,29 @@ SELECT at, what, subject, detail FROM (
     SELECT i.created_at, 'invoice', coalesce(i.provider_id, '?'), '$' || CAST(i.price_usd AS text) FROM invoice i WHERE i.order_id = ANY(CAST(:orders AS bigint[]))
     UNION ALL
     SELECT coalesce(p.credited_at, p.created_at), 'credit', p.provider_id,
-           CAST(p.outcome_units AS text) || ' ' || coalesce(p.outcome_asset, '') || ': owner ' || CAST(p.owner_units AS text) || ', fee ' || CAST(p.fee_units AS text)
-      FROM processed_payments p WHERE p.id = ANY(CAST(:payments AS bigint[])) AND p.state = 'credited'
+           CAST(trim_scale(p.outcome_units * CAST('1e-' || k.decimals AS numeric)) AS text) || ' ' || upper(p.outcome_asset) || ': owner ' || CAST(trim_scale(p.owner_units * CAST('1e-' || k.decimals AS numeric)) AS text)
+           || ', fee ' || CAST(trim_scale(p.fee_units * CAST('1e-' || k.decimals AS numeric)) AS text)
+      FROM processed_payments p JOIN currency_to_network k ON k.asset = p.outcome_asset WHERE p.id = ANY(CAST(:payments AS bigint[])) AND p.state = 'credited'
     UNION ALL
-    SELECT a.seen_at, 'arrival', a.tx_hash, CAST(a.units AS text) || ' ' || a.asset || coalesce(' for a ' || a.cause, '')
-      FROM arrival a WHERE a.payment_id = ANY(CAST(:payments AS bigint[])) OR a.swap_id = ANY(CAST(:swaps AS bigint[]))
+    SELECT a.seen_at, 'arrival', a.tx_hash, CAST(trim_scale(a.units * CAST('1e-' || k.decimals AS numeric)) AS text) || ' ' || upper(a.asset) || coalesce(' for a ' || a.cause, '')
+      FROM arrival a JOIN currency_to_network k ON k.asset = a.asset WHERE a.payment_id = ANY(CAST(:payments AS bigint[])) OR a.swap_id = ANY(CAST(:swaps AS bigint[]))
     UNION ALL
     SELECT q.priced_at, 'quote', CAST(q.id AS text),
-           CAST(q.from_units AS text) || ' ' || q.from_asset || ' buys ' || CAST(q.to_units AS text) || ' ' || q.to_asset || coalesce(', costs ' || CAST(q.cost_bps AS text) || ' bps', '')
-      FROM quote q WHERE q.priced_at IS NOT NULL AND (q.conversion_id = ANY(CAST(:conversions AS bigint[])) OR q.payout_id = ANY(CAST(:payouts AS bigint[])))
+           CAST(trim_scale(q.from_units * CAST('1e-' || f.decimals AS numeric)) AS text) || ' ' || upper(q.from_asset) || ' buys ' || CAST(trim_scale(q.to_units * CAST('1e-' || k.decimals AS numeric)) AS text) || ' ' || upper(q.to_asset)
+           || coalesce(', costs ' || CAST(trim_scale(q.cost_bps * 0.01) AS text) || ' %', '')
+      FROM quote q JOIN currency_to_network f ON f.asset = q.from_asset JOIN currency_to_network k ON k.asset = q.to_asset
+     WHERE q.priced_at IS NOT NULL AND (q.conversion_id = ANY(CAST(:conversions AS bigint[])) OR q.payout_id = ANY(CAST(:payouts AS bigint[])))
     UNION ALL
-    SELECT t.created_at, 'transaction', t.tx_hash, CAST(t.units AS text) || ' ' || t.asset || ' to ' || t.recipient || ', nonce ' || CAST(t.nonce AS text)
-      FROM transfer_attempt t WHERE t.transfer_id = ANY(CAST(:transfers AS bigint[]))
+    SELECT t.created_at, 'transaction', t.tx_hash,
+           CAST(trim_scale(t.units * CAST('1e-' || k.decimals AS numeric)) AS text) || ' ' || upper(t.asset) || ' to ' || t.recipient || ', nonce ' || CAST(t.nonce AS text)
+      FROM transfer_attempt t JOIN currency_to_network k ON k.asset = t.asset WHERE t.transfer_id = ANY(CAST(:transfers AS bigint[]))
     UNION ALL
-    SELECT s.ended_at, 'exchange paid', coalesce(s.payout_hash, '?'), coalesce(CAST(s.received_units AS text), '?') || ' ' || s.to_asset
-      FROM swap s WHERE s.id = ANY(CAST(:swaps AS bigint[])) AND s.ended_at IS NOT NULL AND s.state = 'finished'
+    SELECT s.ended_at, 'exchange paid', coalesce(s.payout_hash, '?'), coalesce(CAST(trim_scale(s.received_units * CAST('1e-' || k.decimals AS numeric)) AS text), '?') || ' ' || upper(s.to_asset)
+      FROM swap s JOIN currency_to_network k ON k.asset = s.to_asset WHERE s.id = ANY(CAST(:swaps AS bigint[])) AND s.ended_at IS NOT NULL AND s.state = 'finished'
     UNION ALL
     SELECT l.at, 'ledger', l.kind || ' ' || l.reference,
-           (SELECT string_agg(a.code || ' ' || CAST(p.units AS text) || ' ' || p.asset, '; ' ORDER BY p.line) FROM ledger_posting p JOIN ledger_account a ON a.id = p.account_id WHERE p.tx_id = l.id)
+           (SELECT string_agg(a.code || ' ' || CAST(trim_scale(p.units * CAST('1e-' || k.decimals AS numeric)) AS text) || ' ' || upper(p.asset), '; ' ORDER BY p.line)
+              FROM ledger_posting p JOIN ledger_account a ON a.id = p.account_id JOIN currency_to_network k ON k.asset = p.asset WHERE p.tx_id = l.id)
       FROM ledger_tx l
      WHERE (l.kind = 'payment.credit' AND l.reference IN (SELECT provider_id FROM processed_payments WHERE id = ANY(CAST(:payments AS bigint[]))
                                                           UNION SELECT CAST(unnest(CAST(:payments AS bigint[])) AS text)))
@@ -188,7 +212,7 @@ SELECT at, what, subject, detail FROM (
 
 
 def events(tx: Transaction, ids: Ids) -> list[Event]:
-    """Every row, task, message, swap and transaction of these, in order of time."""
+    """Every row, task, message, swap and transaction of these, in order of time; amounts in coins, exactly."""
     return tx.all(
         Event,
         _EVENTS,

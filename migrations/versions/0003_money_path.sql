@@ -117,6 +117,8 @@ CREATE TABLE invite (
     state text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'linked', 'sent', 'joined', 'expired', 'blocked')),
     link text,
     link_expires_at timestamptz,
+    -- When somebody came in by a link that was made for one person: it is worth nothing from then on.
+    link_used_at timestamptz,
     message_id bigint,
     unknown_sends int NOT NULL DEFAULT 0 CHECK (unknown_sends BETWEEN 0 AND 3),
     created_at timestamptz NOT NULL DEFAULT pgp_now(),
@@ -398,7 +400,7 @@ CREATE TABLE expected_deposit (
 -- One row a message that must reach a person once: sends whose answer was lost are counted.
 CREATE TABLE notification (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('sale', 'donation', 'part_paid', 'rest_link', 'payout_settled', 'payout_released', 'access_ended', 'reminder', 'address_changed')),
+    kind text NOT NULL CHECK (kind IN ('sale', 'donation', 'part_paid', 'payout_settled', 'payout_released', 'access_ended', 'reminder', 'address_changed')),
     subject bigint NOT NULL,
     chat_id telegram_user,
     state text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'sent', 'undeliverable')),

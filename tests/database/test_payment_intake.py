@@ -292,6 +292,17 @@ def test_without_the_accounts_password_only_known_payments_are_asked_for(databas
     made.close()
 
 
+def test_a_wrong_password_keeps_nobody_off_the_vendor(shop: Shop) -> None:
+    order = shop.order()
+    payment = order.payment()
+    shop.pay(payment, "waiting")
+    shop.vendor.payments[str(payment["payment_id"])] = payment | {"payment_status": "finished"}
+    shop.vendor.password_is_good = False
+    reconcile(shop)
+    assert order.state == "paid"
+    assert shop.value("SELECT count(*) FROM vendor_pause") == 0
+
+
 def test_amounts_come_through_a_find_to_the_last_digit(shop: Shop) -> None:
     order = shop.order()
     payment = order.payment("finished", outcome_amount=Decimal("0.007920000000000001"))

@@ -38,19 +38,22 @@ def test_a_conversion_and_a_payout_are_ordered_as_agreed(town: Town, vendor: Sim
     assert town.value("SELECT state FROM batch_conversions") == "swapping"
     assert town.value("SELECT state FROM split_payout_que") == "swap_ready"
     orders = {order["id"]: order for order in vendor.book("exchanges")}
+    mine = []
     for provider_id, payin, receiver in town.rows("SELECT provider_id, payin_address, payout_address FROM swap"):
         order = orders[provider_id]
+        mine.append(order["payout_address"])
         assert (order["payin_address"].lower(), order["payout_address"], order["refund_address"]) == (payin.lower(), receiver, OURS)
-    assert {order["payout_address"] for order in orders.values()} == {OURS, BITCOIN}
+    assert set(mine) == {OURS, BITCOIN}
 
 
 def test_a_lost_answer_leaves_a_twin_at_the_exchange_and_one_order_with_us(town: Town, vendor: Simulator) -> None:
+    known = len(vendor.book("exchanges"))
     town.available(town.owner(), 100 * DOLLAR)
     vendor.fault("POST /v2/exchange", "lost_answer")
     town.fire("payout.plan")
     town.settle_down()
     assert town.rows("SELECT state, creates FROM swap") == [("created", 2)]
-    assert len(vendor.book("exchanges")) == 2
+    assert len(vendor.book("exchanges")) - known == 2
 
 
 def test_below_the_exchanges_minimum_the_money_goes_back(town: Town) -> None:

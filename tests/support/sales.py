@@ -40,6 +40,7 @@ class FakeNowPayments:
     listed: list[str] = field(default_factory=list)
     minimum_usd: Decimal = Decimal(2)
     down: bool = False
+    password_is_good: bool = True
     asked: list[str] = field(default_factory=list)
     usd: Decimal | None = USD_OF_ETHER
 
@@ -65,7 +66,7 @@ class FakeNowPayments:
         if self.down:
             return httpx.Response(500, text="<html>down</html>")
         if path == "/auth":
-            return httpx.Response(200, json={"token": "t"})
+            return httpx.Response(200, json={"token": "t"}) if self.password_is_good else httpx.Response(403, json={"code": "ACCESS_DENIED"})
         if path == "/payment/":
             body = {"data": [self.payments[number] for number in self.listed], "limit": 500, "page": 0, "pagesCount": 1, "total": len(self.listed)}
             return httpx.Response(200, content=dumps(body).encode())

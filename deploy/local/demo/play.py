@@ -34,9 +34,9 @@ class Play:
         self.world = replace(world, alarm=self._alarm)
         self.owners: list[Owner] = people.owners()
         self.buyers: list[Buyer] = people.buyers(self.owners)
-        self.known_letters = set(self._obstacles())
+        self.known_letters = set(self._letters())
         self.next_alarm = 0.0
-        for obstacle in sorted(self.known_letters):
+        for obstacle in (*self.known_letters, *self._obstacles()):
             telling.line(f"beforehand: {obstacle}")
 
     def run(self, examine: Callable[[], list[str]]) -> None:
@@ -75,7 +75,7 @@ class Play:
         while left := self._looked(missing, left):
             tell(left[0] if len(left) == 1 else f"{len(left)} to go: {left[0]}")
             if time.monotonic() > deadline:
-                raise PlayError("\n  ".join([f"waited {self.world.patience_s:.0f} s for {what}, and:", *left, *self._obstacles()]))
+                raise PlayError("\n  ".join([f"waited {self.world.patience_s:.0f} s for {what}, and:", *left, *self._obstacles(), *self._letters()]))
             if time.monotonic() >= next_ring:
                 acts.ring(self.world, schedule)
                 # What was under way in a process that was killed is woken by this one.
@@ -104,24 +104,28 @@ class Play:
         with self.db.reading() as tx:
             return proof.payouts_of(tx, [owner.email for owner in self.owners])
 
-    def _obstacles(self) -> list[str]:
-        """What waits for a person."""
+    def _letters(self) -> list[str]:
+        """What the fleet itself has given up and left to a person."""
         with self.db.reading() as tx:
-            letters = [f"dead letter: {letter.source} {letter.subject}: {letter.reason}" for letter in standing.open_letters(tx)]
-            frozen = [f"wallet {wallet.subject} is frozen: {wallet.reason}" for wallet in standing.frozen_wallets(tx)]
-            return letters + frozen
+            return [f"dead letter: {letter.source} {letter.subject}: {letter.reason}" for letter in standing.open_letters(tx)]
+
+    def _obstacles(self) -> list[str]:
+        """What an operator holds back."""
+        with self.db.reading() as tx:
+            pauses = [f"{pause.source} is paused: {pause.reason}" for pause in standing.pauses(tx)]
+            return pauses + [f"wallet {wallet.subject} is frozen: {wallet.reason}" for wallet in standing.frozen_wallets(tx)]
 
     def _alarm(self, left: Sequence[str] = ()) -> None:
-        """Raises PlayError when something has come up during the play that waits for a person: waiting for it would be in vain."""
+        """Raises PlayError when a dead letter has been written during the play: waiting is in vain then."""
         if time.monotonic() < self.next_alarm:
             return
         self.next_alarm = time.monotonic() + ALARM_EVERY_S
         try:
-            new = [obstacle for obstacle in self._obstacles() if obstacle not in self.known_letters]
+            new = [letter for letter in self._letters() if letter not in self.known_letters]
         except Busy:
             return
         if new:
-            raise PlayError("\n  ".join(["the play cannot go on without a person (`pgp dead list`, `pgp wallet show`):", *new, *left]))
+            raise PlayError("\n  ".join(["the play cannot go on without a person (`pgp dead list`):", *new, *left]))
 
     def _compare(self, examine: Callable[[], list[str]]) -> None:
         with self.db.reading() as tx:
@@ -132,9 +136,14 @@ class Play:
 
     def show(self) -> None:
         """Say who was paid what, with the transactions."""
-        for owner, payout in ((owner, payout) for owner in self.owners for payout in self.payouts() if payout.owner_email == owner.email):
-            got = plain(from_units(int(payout.paid_out_units or payout.units), payout.decimals))
+        by_email = {payout.owner_email: payout for payout in self.payouts()}
+        for owner in self.owners:
+            payout = by_email[owner.email]
+            sent = f"{plain(from_units(int(payout.units), USDT_DECIMALS))} USDT"
+            got = f"{plain(from_units(int(payout.paid_out_units or payout.units), payout.decimals))} {payout.payout_asset.upper()}"
             self.telling.line(f"\npayout {payout.id}: {owner.name} ({owner.email})")
-            self.telling.line(f"  we sent {plain(from_units(int(payout.units), USDT_DECIMALS))} USDT\n    {payout.funded_by}")
-            if payout.tx_hash != payout.funded_by:
-                self.telling.line(f"  {owner.name} got {got} {payout.payout_asset.upper()}\n    {payout.tx_hash}")
+            if payout.tx_hash == payout.funded_by:
+                self.telling.line(f"  we sent {sent} straight to {owner.name}'s wallet\n    {payout.funded_by}")
+            else:
+                self.telling.line(f"  we sent {sent} to be swapped\n    {payout.funded_by}")
+                self.telling.line(f"  {owner.name} got {got}\n    {payout.tx_hash}")

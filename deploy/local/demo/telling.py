@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
-# What a person at a narrow terminal sees in one line.
-DETAIL = 34
+# Under the words of the act.
+INDENT = " " * 12
 
 
 class Telling:
@@ -49,12 +50,17 @@ class Telling:
 
     @contextmanager
     def _live(self, what: str, begun: float) -> Iterator[Callable[[str], None]]:
-        columns = (TextColumn("{task.elapsed:6.1f} s"), SpinnerColumn(), TextColumn("{task.description}"), TextColumn("[dim]{task.fields[detail]}[/]"))
+        """A spinner with a stopwatch, and under it how far the act is."""
+        spinner, detail = Spinner("dots"), Text(style="dim", no_wrap=True, overflow="ellipsis")
+
+        def now() -> Group:
+            spinner.update(text=f"{self.elapsed_s - begun:6.1f} s  {what}")
+            return Group(spinner, detail)
+
         mark = "[red]✗[/]"
         try:
-            with Progress(*columns, console=self.console, transient=True, expand=False) as progress:
-                task = progress.add_task(what, total=None, detail="")
-                yield lambda detail: progress.update(task, detail=escape(detail[:DETAIL]))
+            with Live(get_renderable=now, console=self.console, refresh_per_second=8, transient=True):
+                yield lambda text: setattr(detail, "plain", f"{INDENT}{text}")
             mark = "[green]✓[/]"
         finally:
-            self.console.print(f"{self.elapsed_s - begun:6.1f} s {mark} {what}", highlight=False)
+            self.console.print(f"{mark} {self.elapsed_s - begun:6.1f} s  {what}", highlight=False)
