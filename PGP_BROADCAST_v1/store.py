@@ -1,4 +1,4 @@
-"""Every SQL statement on notices, mails and posts, and what their texts read."""
+"""Every SQL statement on broadcasts and their posts, and what the texts of notices read."""
 
 from __future__ import annotations
 
@@ -10,23 +10,10 @@ from PGP_COMMON.database import Transaction
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One notice that waits to be said."""
-
-    id: int
-    kind: str
-    subject: int
-    chat_id: int | None
-    state: str
-    unknown_sends: int
-
-
-@dataclass(frozen=True)
 class Sale:
-    """What an owner wants to know of a payment."""
+    """What an owner wants to know of a payment; `days` are those that the order gave in the end."""
 
     channel: str
-    kind: str
     price_usd: Decimal
     days: int | None
     buyer: str
@@ -34,8 +21,6 @@ class Sale:
     asset: str
     decimals: int
     value_usd: Decimal | None
-    pay_currency: str | None
-    order_state: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +31,7 @@ class PayoutFacts:
     decimals: int
     payout_asset: str
     payout_decimals: int
+    network: str
     paid_out_units: Decimal | None
     tx_hash: str | None
     reason: str | None
@@ -70,17 +56,6 @@ class AddressFacts:
 
 
 @dataclass(frozen=True)
-class Mail:
-    """One mail that waits to be sent."""
-
-    id: int
-    kind: str
-    email: str
-    token: str | None
-    sent: bool
-
-
-@dataclass(frozen=True)
 class Post:
     """One post of a broadcast to one chat."""
 
@@ -88,7 +63,6 @@ class Post:
     chat_id: int
     part: str
     state: str
-    unknown_sends: int
     text: str
     channel_id: int
     channel_title: str
@@ -108,20 +82,15 @@ class History:
     undeliverable: int
 
 
-def notice(tx: Transaction, notice_id: int) -> Notice | None:
-    """A notice."""
-    return tx.one(Notice, "SELECT id, kind, subject, chat_id, state, unknown_sends FROM notification WHERE id = :id", id=notice_id)
-
-
 def sale(tx: Transaction, payment_id: int) -> Sale | None:
     """What stands behind a sale, a donation or a part payment."""
     return tx.one(
         Sale,
         """
-        SELECT c.closed_title AS channel, o.kind, o.price_usd, o.days, o.buyer_name AS buyer, p.owner_units, p.outcome_asset AS asset, k.decimals,
-               p.value_usd, p.pay_currency, o.state AS order_state
+        SELECT c.closed_title AS channel, o.price_usd, o.buyer_name AS buyer, p.owner_units, p.outcome_asset AS asset, k.decimals, p.value_usd,
+               coalesce(CAST(round(extract(epoch FROM e.ends_at - e.starts_at) / 86400) AS int), o.days) AS days
           FROM processed_payments p JOIN orders o ON o.id = p.order_id JOIN channel c ON c.id = o.channel_id
-          JOIN currency_to_network k ON k.asset = p.outcome_asset WHERE p.id = :id
+          JOIN currency_to_network k ON k.asset = p.outcome_asset LEFT JOIN entitlement e ON e.order_id = o.id WHERE p.id = :id
         """,
         id=payment_id,
     )
@@ -132,7 +101,7 @@ def payout(tx: Transaction, payout_id: int) -> PayoutFacts | None:
     return tx.one(
         PayoutFacts,
         """
-        SELECT q.units, a.decimals, q.payout_asset, b.decimals AS payout_decimals, q.paid_out_units, q.tx_hash, q.reason
+        SELECT q.units, a.decimals, q.payout_asset, b.decimals AS payout_decimals, b.network, q.paid_out_units, q.tx_hash, q.reason
           FROM split_payout_que q JOIN currency_to_network a ON a.asset = q.asset JOIN currency_to_network b ON b.asset = q.payout_asset WHERE q.id = :id
         """,
         id=payout_id,
@@ -154,35 +123,6 @@ def ending(tx: Transaction, entitlement_id: int) -> Ending | None:
 def address(tx: Transaction, details_id: int) -> AddressFacts | None:
     """What stands behind a changed address."""
     return tx.one(AddressFacts, "SELECT asset, address, usable_from FROM payout_details WHERE id = :id", id=details_id)
-
-
-def mark_notice(tx: Transaction, notice_id: int, *, state: str, message_id: int | None) -> None:
-    """Note that a notice was said, or cannot be."""
-    tx.run(
-        "UPDATE notification SET state = :state, message_id = CAST(:message AS bigint), sent_at = pgp_now() WHERE id = :id AND state = 'planned'",
-        id=notice_id,
-        state=state,
-        message=message_id,
-    )
-
-
-def count_unknown_notice(tx: Transaction, notice_id: int) -> None:
-    """Count a send whose answer was lost."""
-    tx.run("UPDATE notification SET unknown_sends = unknown_sends + 1 WHERE id = :id", id=notice_id)
-
-
-def mail(tx: Transaction, mail_id: int) -> Mail | None:
-    """A mail with its address."""
-    return tx.one(
-        Mail,
-        "SELECT m.id, m.kind, a.email, m.token, m.sent_at IS NOT NULL AS sent FROM mail m JOIN account a ON a.id = m.account_id WHERE m.id = :id",
-        id=mail_id,
-    )
-
-
-def mark_mail(tx: Transaction, mail_id: int) -> None:
-    """Note that a mail is gone, and strike out the token it carried."""
-    tx.run("UPDATE mail SET sent_at = pgp_now(), token = NULL WHERE id = :id AND sent_at IS NULL", id=mail_id)
 
 
 def plan_due(tx: Transaction, *, hours: Decimal) -> list[int]:
@@ -214,7 +154,7 @@ class Id:
 
 
 def add_posts(tx: Transaction, broadcast_id: int) -> list[int]:
-    """The posts of a broadcast: offers to the open channel, the donation to the closed one."""
+    """The posts of a broadcast: offers to the open channel, if there are any or the owner has written something; the donation to the closed one."""
     rows = tx.all(
         Id,
         """
@@ -222,6 +162,7 @@ def add_posts(tx: Transaction, broadcast_id: int) -> list[int]:
         SELECT b.id, v.chat_id, v.part FROM broadcast_manager b JOIN channel c ON c.id = b.channel_id
          CROSS JOIN LATERAL (VALUES (c.open_channel_id, 'subscribe'), (c.closed_channel_id, 'donate')) AS v (chat_id, part)
          WHERE b.id = :id
+           AND (v.part = 'donate' OR b.text <> '' OR EXISTS (SELECT 1 FROM subscription_tier_map t WHERE t.channel_id = c.id AND t.active))
         ON CONFLICT (broadcast_id, chat_id) DO NOTHING RETURNING id
         """,
         id=broadcast_id,
@@ -234,7 +175,7 @@ def post(tx: Transaction, post_id: int) -> Post | None:
     return tx.one(
         Post,
         """
-        SELECT p.id, p.chat_id, p.part, p.state, p.unknown_sends, b.text, c.id AS channel_id, c.closed_title AS channel_title, c.donation_message
+        SELECT p.id, p.chat_id, p.part, p.state, b.text, c.id AS channel_id, c.closed_title AS channel_title, c.donation_message
           FROM broadcast_post p JOIN broadcast_manager b ON b.id = p.broadcast_id JOIN channel c ON c.id = b.channel_id WHERE p.id = :id
         """,
         id=post_id,
@@ -251,9 +192,9 @@ def mark_post(tx: Transaction, post_id: int, *, state: str, message_id: int | No
     )
 
 
-def count_unknown_post(tx: Transaction, post_id: int) -> None:
-    """Count a post whose answer was lost."""
-    tx.run("UPDATE broadcast_post SET unknown_sends = unknown_sends + 1 WHERE id = :id", id=post_id)
+def count_unknown_send(tx: Transaction, post_id: int) -> int:
+    """Note that a post was sent and no answer came; gives back how often."""
+    return int(tx.value("UPDATE broadcast_post SET unknown_sends = unknown_sends + 1 WHERE id = :id RETURNING unknown_sends", id=post_id))
 
 
 def own_channel(tx: Transaction, *, account_id: int, channel_id: int) -> bool:
@@ -270,10 +211,17 @@ def own_channel(tx: Transaction, *, account_id: int, channel_id: int) -> bool:
     )
 
 
-def requested(tx: Transaction, *, channel_id: int, key: str) -> int | None:
-    """The broadcast that this request made before."""
-    found = tx.value("SELECT id FROM broadcast_manager WHERE channel_id = :channel_id AND idempotency_key = :key", channel_id=channel_id, key=key)
-    return None if found is None else int(found)
+@dataclass(frozen=True)
+class Requested:
+    """A broadcast that an owner asked for before."""
+
+    id: int
+    text: str
+
+
+def requested(tx: Transaction, *, channel_id: int, key: str) -> Requested | None:
+    """The broadcast that a request with this key made before."""
+    return tx.one(Requested, "SELECT id, text FROM broadcast_manager WHERE channel_id = :channel_id AND idempotency_key = :key", channel_id=channel_id, key=key)
 
 
 def seconds_to_wait(tx: Transaction, *, channel_id: int, hours: Decimal) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from PGP_BROADCAST_v1.store import AddressFacts, Ending, Mail, PayoutFacts, Sale
+from PGP_BROADCAST_v1.store import AddressFacts, Ending, PayoutFacts, Sale
 from PGP_COMMON.money import from_units, plain
+from PGP_COMMON.money_machines.mails import Mail
 
 
 def amount(units: Decimal | int, decimals: int, asset: str) -> str:
@@ -18,15 +19,15 @@ def short(address: str) -> str:
     return f"{address[:6]}…{address[-4:]}"
 
 
-def sale(facts: Sale) -> str:
-    """To the owner: somebody paid."""
+def sale(kind: str, facts: Sale) -> str:
+    """To the owner: somebody paid. `kind` is the notice's: what the payment was when it came, whatever the order has become since."""
     worth = f"≈ ${facts.value_usd.quantize(Decimal('0.01'))}" if facts.value_usd is not None else "value not known right now"
     share = f"Your share: {amount(facts.owner_units, facts.decimals, facts.asset)} (payment {worth})"
     who = facts.buyer or "Somebody"
-    if facts.kind == "donation":
-        return f"💝 {who} donated ${plain(facts.price_usd)} to {facts.channel}.\n{share}"
-    if facts.order_state != "paid":
+    if kind == "part_paid":
         return f"🟡 {who} paid a part of ${plain(facts.price_usd)} for {facts.channel}. He has a link for the rest.\n{share}"
+    if kind == "donation":
+        return f"💝 {who} donated ${plain(facts.price_usd)} to {facts.channel}.\n{share}"
     return f"🎉 {who} subscribed to {facts.channel}: {facts.days} days for ${plain(facts.price_usd)}.\n{share}"
 
 
@@ -35,7 +36,8 @@ def payout_settled(facts: PayoutFacts, explorer: str) -> str:
     got = amount(facts.paid_out_units, facts.payout_decimals, facts.payout_asset) if facts.paid_out_units is not None else facts.payout_asset.upper()
     where = ""
     if facts.tx_hash:
-        where = f"\n{explorer}/{facts.tx_hash}" if facts.tx_hash.startswith("0x") else f"\nTransaction {facts.tx_hash}"
+        # The explorer knows one chain; 0x is how several write their hashes.
+        where = f"\n{explorer}/{facts.tx_hash}" if facts.network == "eth" else f"\nTransaction {facts.tx_hash} ({facts.network})"
     return f"💸 Your payout has arrived: {got}.{where}"
 
 
@@ -59,21 +61,28 @@ def address_changed(facts: AddressFacts) -> str:
     """To the owner, old way: somebody changed where you are paid."""
     return (
         f"🔐 Your payout address was changed to {short(facts.address)} ({facts.asset.upper()}). It is used from {facts.usable_from:%d %B %Y, %H:%M} UTC on.\n"
-        "If this was not you, change your password now and write to us."
+        "If this was not you, change your password now and set your own address again: that takes the change back at once."
     )
 
 
-def mail(facts: Mail, base_url: str) -> tuple[str, str]:
-    """Subject and text of a mail."""
+def mail(facts: Mail, page: str) -> tuple[str, str]:
+    """Subject and text of a mail; `page` is where its links lead."""
+    # The token is in the fragment: it reaches the page, and no server's log.
     if facts.kind == "verify_email":
-        # The token is in the fragment: it reaches the page, and no server's log.
         return (
             "Please confirm your address",
-            f"Welcome to PayGatePrime.\n\nConfirm your address here:\n{base_url}/app#verify={facts.token}\n\nToken: {facts.token}\n",
+            f"Welcome to PayGatePrime.\n\nConfirm your address within a day:\n{page}#verify={facts.token}\n\nToken: {facts.token}\n\n"
+            "If you did not register, do nothing.\n",
         )
     if facts.kind == "reset_password":
-        return "Reset your password", f"Choose a new password here:\n{base_url}/app#reset={facts.token}\n\nIf you did not ask for this, do nothing.\n"
+        return (
+            "Reset your password",
+            f"Choose a new password within an hour:\n{page}#reset={facts.token}\n\nToken: {facts.token}\n\nIf you did not ask for this, do nothing.\n",
+        )
+    if facts.kind == "password_changed":
+        return "Your password was changed", "Your password was changed, and every session was ended.\nIf this was not you, ask for a new password now.\n"
     return (
         "Your payout address was changed",
-        "Your payout address was changed. It is used after a waiting time.\nIf this was not you, change your password now.\n",
+        "Your payout address was changed. The new one is used after a waiting time.\n"
+        "If this was not you, change your password now and set your own address again: that takes the change back at once.\n",
     )

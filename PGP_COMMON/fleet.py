@@ -82,6 +82,7 @@ SERVER = Service(
         Step("bot.say", "/task", "bot message", VENDOR, vendor="telegram"),
         Step("invoice.create", "/task", "invoice", VENDOR, vendor="nowpayments", switch="intake"),
         Step("join.decide", "/task", "membership:update", VENDOR, vendor="telegram"),
+        Step("link.used", "/task", "invite:user:update", VENDOR, vendor="telegram"),
         Step("entitlement.expire", "/task", "entitlement", VENDOR, vendor="telegram"),
         Step("members.expire", "/task", "schedule time", TRANSIENT),
         Step("members.remind", "/task", "schedule time", TRANSIENT),

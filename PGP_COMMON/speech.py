@@ -20,6 +20,7 @@ UNREACHABLE = frozenset(
 )
 # A send without an answer is repeated at most twice with the same text (money.md 2).
 RESENDS = 2
+RESEND_WAIT_S = 15
 LONGEST_PACE_MS = 2000
 
 

@@ -46,12 +46,16 @@ class Clients:
 
 @dataclass(frozen=True)
 class Case:
-    """One notice: what it says, what a dead letter about it says, and whether it has waited for the vendor long enough."""
+    """One notice: what it says, what a dead letter about it says, and whether it has waited for the vendor long enough.
+
+    `poll_s`: how often the vendor is asked which transaction brings a payment's money.
+    """
 
     told: Answer
     about: dict[str, Any]
     is_old: bool
     floor: Decimal
+    poll_s: int
 
 
 # --- payment.settle
@@ -71,7 +75,7 @@ def settle(job: Job[Clients]) -> Commit:
     about |= {"vendor_id": told.payment_id, "order": (told.order_id or "")[:200], "status": told.status[:40]}
     if orders.unique_id_of(told.order_id) is None:
         return _dead("unknown_order", about)
-    case = Case(told, about, is_old=notice.is_old, floor=job.config.decimal("PAYMENT_MIN_TOLERANCE"))
+    case = Case(told, about, is_old=notice.is_old, floor=job.config.decimal("PAYMENT_MIN_TOLERANCE"), poll_s=job.config.integer("PAYOUT_HASH_POLL_S"))
     if 0 < told.rank < verdict.DECISIVE_RANK:
         return lambda tx: _observe(tx, case, told)
     return _confirm(job, case)
@@ -199,7 +203,9 @@ def _book_money(tx: Transaction, case: Case, confirmed: Confirmed, *, sold: Sold
         return Done("credited before")
     reason = verdict.objection(confirmed, sold, payment, floor=case.floor) if confirmed.has_money else "no_outcome"
     if reason is None:
-        return Done(crediting.credit(tx, sold, payment, sight, verdict.worth(confirmed, sold, payment)))
+        # The vendor sends the money minutes after it says "finished": before that, asking for its hash is for nothing.
+        look_after_s = 0 if confirmed.answer.payout_hash else case.poll_s
+        return Done(crediting.credit(tx, sold, payment, sight, verdict.worth(confirmed, sold, payment), look_after_s=look_after_s))
     if payment.state == Payment.CREDITED:
         return Dead(f"later_{reason}", case.about)
     crediting.hold(tx, payment, sight, reason=reason, value_usd=confirmed.value_usd, detail=case.about)

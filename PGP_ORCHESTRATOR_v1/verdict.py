@@ -95,15 +95,20 @@ def _kept(amount: Decimal | None) -> Decimal | None:
 
 def worth(confirmed: Confirmed, sold: Sold, payment: PaymentRow) -> Worth:
     """What the payment is worth: invoice price × min(1, actually paid / wanted), rounded down, and the outcome at this moment."""
-    share = min(_paid_share(confirmed.sight, payment), Decimal(1))
     price = sold.invoice_usd or Decimal(0)
-    return Worth((price * share).quantize(USD_PLACES, ROUND_DOWN), confirmed.value_usd, confirmed.least_usd)
+    paid = min(price, _paid_of(price, confirmed.sight, payment))
+    return Worth(paid.quantize(USD_PLACES, ROUND_DOWN), confirmed.value_usd, confirmed.least_usd)
 
 
-def _paid_share(sight: Sight, payment: PaymentRow) -> Decimal:
-    """How much of what was wanted was paid. A repeated deposit names itself as wanted (contracts: 1.7 E): its parent's amount counts."""
+def _paid_of(price: Decimal, sight: Sight, payment: PaymentRow) -> Decimal:
+    """So much of a price as of what was wanted was paid; over-payment is more than the price.
+
+    A repeated deposit names itself as what was wanted (contracts: 1.7 E): its parent's amount counts.
+    """
     wanted = max(sight.pay_amount or Decimal(0), payment.parent_pay_amount or Decimal(0))
-    return (sight.actually_paid or Decimal(0)) / wanted if wanted else Decimal(0)
+    with localcontext() as context:
+        context.prec = PRECISION
+        return price * (sight.actually_paid or Decimal(0)) / wanted if wanted else Decimal(0)
 
 
 def is_short(answer: nowpayments.Payment) -> bool:
@@ -128,7 +133,7 @@ def objection(confirmed: Confirmed, sold: Sold, payment: PaymentRow, *, floor: D
         return "unknown_parent"
     if any(sight.pay_currency != before for before in (payment.pay_currency, payment.parent_currency) if before is not None):
         return "wrong_asset"
-    if not _paid_share(sight, payment):
+    if not _paid_of(sold.invoice_usd, sight, payment):
         return "nothing_paid"
     return _unlikely(confirmed, sold, payment, floor)
 
@@ -137,7 +142,7 @@ def _unlikely(confirmed: Confirmed, sold: Sold, payment: PaymentRow, floor: Deci
     """Compare the outcome's value with what was paid; without a price there is nothing to compare."""
     if confirmed.price_usd is None:
         return None
-    value, paid = confirmed.value_usd, worth(confirmed, sold, payment)
-    if value is None or value > ABSURD * (sold.invoice_usd or Decimal(0)) * max(_paid_share(confirmed.sight, payment), Decimal(1)):
+    price, value = sold.invoice_usd or Decimal(0), confirmed.value_usd
+    if value is None or value > ABSURD * max(price, _paid_of(price, confirmed.sight, payment)):
         return "absurd_amount"
-    return "below_floor" if value < floor * paid.paid_usd else None
+    return "below_floor" if value < floor * worth(confirmed, sold, payment).paid_usd else None

@@ -10,8 +10,9 @@ from flask import Blueprint, Flask, Response, jsonify, request
 
 from PGP_COMMON import web
 from PGP_COMMON.clients.nowpayments import NowPayments
+from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Flow
-from PGP_COMMON.errors import BadInput, Unauthenticated
+from PGP_COMMON.errors import BadInput, Busy, TryAgain, Unauthenticated
 from PGP_COMMON.http import Http
 from PGP_COMMON.manifest import Proof
 from PGP_COMMON.runtime import Runtime
@@ -23,7 +24,8 @@ blueprint = Blueprint("server", __name__)
 STEPS: dict[str, Flow] = {
     "bot.say": {"start": steps.say_message},
     "invoice.create": {"start": steps.create_invoice},
-    "join.decide": {"start": steps.decide_join},
+    "join.decide": {"start": steps.decide_join, "undo": steps.undo_join},
+    "link.used": {"start": steps.use_link},
     "entitlement.expire": {"start": steps.expire},
     "members.expire": {"start": steps.plan_expiries},
     "members.remind": {"start": steps.plan_reminders},
@@ -69,10 +71,16 @@ def telegram_webhook() -> Response:
 
 
 def receive(process: Runtime, body: Any) -> updates.Event | None:
-    """Take an update once: what it sets in motion commits together with its number."""
+    """Take an update once: what it sets in motion commits together with its number. Raises Busy when it has to come again."""
     number = updates.update_id(body)
     event = updates.event(body)
-    with process.db.transaction() as tx:
+
+    def take(tx: Transaction) -> None:
         if store.first_time(tx, number) and event is not None:
             conversation.take(tx, conversation.Bot(process.config), event, number=number)
+
+    try:
+        process.db.rerun(take)
+    except TryAgain as error:
+        raise Busy("somebody holds what this update needs") from error
     return event

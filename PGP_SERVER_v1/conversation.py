@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 from PGP_COMMON import deeplinks
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines import access, orders, owners
-from PGP_SERVER_v1 import store, texts
+from PGP_SERVER_v1 import members_store, store, texts
 from PGP_SERVER_v1.updates import AsksToJoin, Event, Person, Presence, Pressed, Written
 
 if TYPE_CHECKING:
     from PGP_COMMON.config import BaseConfigManager
 
+_START = re.compile(r"/start(?:@\w{1,64})?(?:\s+(.*))?", re.DOTALL)
 _AMOUNT = re.compile(r"\$?([0-9]{1,4}(?:\.[0-9]{1,2})?)")
 HOUR_S = 3600
 # A person who needs more payment links than this is a script.
 ORDERS_AN_HOUR = 12
+# What fits into one message.
+CHANNELS_SHOWN, ACCESSES_SHOWN = 20, 10
 
 
 class Talk(enum.StrEnum):
@@ -45,7 +48,16 @@ def take(tx: Transaction, bot: Bot, event: Event, *, number: int) -> None:
     elif isinstance(event, AsksToJoin):
         tx.send("join.decide", f"{event.chat_id}:{event.person.id}:{number}")
     elif isinstance(event, Presence):
-        access.note_presence(tx, closed_channel_id=event.chat_id, buyer_id=event.person.id, present=event.present)
+        _notice_presence(tx, event, number=number)
+
+
+def _notice_presence(tx: Transaction, event: Presence, *, number: int) -> None:
+    """Keep who is in; a link that was made for one person is worth nothing once somebody came by it, whoever it was."""
+    access.note_presence(tx, closed_channel_id=event.chat_id, buyer_id=event.person.id, present=event.present)
+    if event.present and event.link:
+        used = access.use_link(tx, closed_channel_id=event.chat_id, link=event.link)
+        if used is not None:
+            tx.send("link.used", f"{used.invite_id}:{event.person.id}:{number}")
 
 
 def say(tx: Transaction, chat_id: int, what: texts.Say) -> None:
@@ -55,9 +67,10 @@ def say(tx: Transaction, chat_id: int, what: texts.Say) -> None:
 
 def _written(tx: Transaction, bot: Bot, event: Written) -> None:
     person, text = event.person, event.text.strip()
-    if text.startswith("/start"):
+    start = _START.fullmatch(text)
+    if start is not None:
         store.end_conversation(tx, person.id)
-        _start(tx, bot, person, text.removeprefix("/start").strip())
+        _start(tx, bot, person, (start.group(1) or "").strip())
         return
     talk = store.conversation(tx, person.id, lifetime_s=bot.config.integer("BOT_SESSION_TTL_S"))
     if talk is not None and talk.state == Talk.DONATION_AMOUNT:
@@ -68,8 +81,9 @@ def _written(tx: Transaction, bot: Bot, event: Written) -> None:
 
 def _start(tx: Transaction, bot: Bot, person: Person, payload: str) -> None:
     wish = deeplinks.parse(payload)
-    for waiting in access.waiting_links(tx, buyer_id=person.id):
-        say(tx, person.id, texts.waiting_link(waiting.title, waiting.link))
+    having = members_store.standing(tx, buyer_id=person.id)
+    for access_ in having:
+        _show_way_in(tx, person, access_)
     if wish.what == "subscribe":
         _buy(tx, bot, person, wish.channel_id, wish.tier_id)
     elif wish.what == "channel":
@@ -80,7 +94,18 @@ def _start(tx: Transaction, bot: Bot, person: Person, payload: str) -> None:
         linked = owners.link_telegram(tx, code=wish.code, user_id=person.id)
         say(tx, person.id, texts.Say(texts.LINKED if linked else texts.NOT_LINKED))
     else:
-        say(tx, person.id, texts.menu(owners.active_channels(tx)[:20]))
+        say(tx, person.id, texts.menu(owners.active_channels(tx)[:CHANNELS_SHOWN], having[:ACCESSES_SHOWN]))
+
+
+def _show_way_in(tx: Transaction, person: Person, access_: members_store.Access) -> None:
+    """Who has paid and is not in, because he blocked the bot, lost the message or left by mistake, gets back in by himself."""
+    if access_.present:
+        return
+    if access_.usable:
+        say(tx, person.id, texts.way_in(access_))
+    elif access_.spent:
+        # A subject with the hour: one new link an hour, however often he asks.
+        tx.send("invite.send", f"{access_.invite_id}/{store.hour(tx)}")
 
 
 def _pressed(tx: Transaction, bot: Bot, event: Pressed) -> None:

@@ -44,7 +44,9 @@ def due_to_remind(tx: Transaction, *, before_s: int, limit: int = 500) -> list[R
         SELECT e.id, m.buyer_id
           FROM entitlement e JOIN membership m ON m.id = e.membership_id
          WHERE e.expired_at IS NULL AND e.revoked_at IS NULL AND e.reminded_at IS NULL
-           AND e.ends_at > pgp_now() AND e.ends_at <= pgp_now() + make_interval(secs => :before) AND e.ends_at - pgp_now() <= pgp_now() - e.starts_at
+           AND e.ends_at > pgp_now() AND e.ends_at <= pgp_now() + make_interval(secs => :before)
+           AND e.ends_at - pgp_now() <= pgp_now() - (SELECT min(r.starts_at) FROM entitlement r
+                                                      WHERE r.membership_id = e.membership_id AND r.revoked_at IS NULL AND r.expired_at IS NULL)
            AND NOT EXISTS (SELECT 1 FROM entitlement n WHERE n.membership_id = e.membership_id AND n.revoked_at IS NULL AND n.ends_at > e.ends_at)
          ORDER BY e.ends_at LIMIT :limit
         """,
@@ -84,6 +86,7 @@ def members(tx: Transaction, *, turn: str, limit: int) -> list[Member]:
 class Access(Row):
     """What a buyer has in one channel, and his way in: `usable` when its link lets him in, `spent` when he needs another."""
 
+    membership_id: int
     invite_id: int
     title: str
     ends_at: datetime
@@ -98,8 +101,9 @@ def standing(tx: Transaction, *, buyer_id: int) -> list[Access]:
     return tx.all(
         Access,
         """
-        SELECT DISTINCT ON (m.id) v.id AS invite_id, c.closed_title AS title, max(e.ends_at) OVER (PARTITION BY m.id) AS ends_at, m.present, v.link,
-               v.link IS NOT NULL AND v.state IN ('sent', 'blocked', 'joined') AND NOT w.over AS usable,
+        SELECT DISTINCT ON (m.id) m.id AS membership_id, v.id AS invite_id, c.closed_title AS title, max(e.ends_at) OVER (PARTITION BY m.id) AS ends_at,
+               m.present, v.link,
+               v.link IS NOT NULL AND v.state IN ('linked', 'sent', 'blocked', 'joined') AND NOT w.over AS usable,
                v.link IS NOT NULL AND v.mode = 'single_use' AND w.over AS spent
           FROM membership m
           JOIN channel c ON c.id = m.channel_id

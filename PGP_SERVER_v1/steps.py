@@ -8,12 +8,13 @@ from PGP_COMMON.clients.nowpayments import NowPayments
 from PGP_COMMON.clients.telegram import Button
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.directory import service_named
-from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Outcome
-from PGP_COMMON.errors import Lost, NotFound, Refused
-from PGP_COMMON.money_machines import access, notices, orders
-from PGP_COMMON.speech import Speaker
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
+from PGP_COMMON.errors import BadAnswer, Lost, NotFound, Refused
+from PGP_COMMON.limits import forget_windows
+from PGP_COMMON.money_machines import access, notices, orders, reconciliations
+from PGP_COMMON.speech import RESEND_WAIT_S, RESENDS, Said, Speaker
 from PGP_COMMON.tokens import BaseTokenManager
-from PGP_SERVER_v1 import conversation, store, texts
+from PGP_SERVER_v1 import conversation, members_store, store, texts
 
 # How many rows one run of a schedule takes; the next run, or the next minute, takes the rest.
 PAGE = 500
@@ -21,6 +22,10 @@ PAGE = 500
 PAGE_OF_LOOKS = 100
 # The vendor takes payments for an invoice for seven days (contracts.md 1.6).
 LINK_LIFETIME_S = 7 * 86400
+# Invoices of one order that may stand without an answer, and the wait before the second is asked for, which doubles.
+TWINS, FIRST_TWIN_S = 8, 5
+# Who cannot be put out because he is not there, or there is nothing to be in.
+GONE = frozenset({"user_not_found", "chat_not_found", "chat_deleted"})
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Clients:
 
 
 def say_message(job: Job[Clients]) -> Commit:
-    """Say one message of a conversation; a lost answer is repeated at most twice by the engine."""
+    """Say one message of a conversation."""
     with job.db.reading() as tx:
         message = store.message(tx, job.id)
     if message is None:
@@ -44,16 +49,17 @@ def say_message(job: Job[Clients]) -> Commit:
         [Button(label, url=value if kind == "url" else None, data=value if kind == "data" else None) for label, kind, value in row] for row in message.buttons
     ]
     said = job.clients.speaker.say(message.chat_id, message.text, buttons=rows)
+    return lambda tx: _record(tx, message, said)
+
+
+def _record(tx: Transaction, message: store.BotMessage, said: Said) -> Outcome:
+    """Write down what became of a message; one whose answer was lost goes out at most twice more."""
     if said.outcome == "later":
-        return lambda _tx: Later(said.wait_s, "pacing")
-    if said.outcome == "unknown" and job.attempts <= 2:  # noqa: PLR2004 - two resends (money.md 2)
-        raise Lost("no answer to a message", vendor="telegram")
-
-    def record(tx: Transaction) -> Outcome:
-        store.mark_said(tx, message.id, sent_message_id=said.message_id or 0)
-        return Done(said.code)
-
-    return record
+        return Later(said.wait_s, "pacing")
+    if said.outcome == "unknown" and store.count_unknown_send(tx, message.id) <= RESENDS:
+        return Later(RESEND_WAIT_S, "no answer; once more with the same text")
+    store.mark_said(tx, message.id, sent_message_id=said.message_id or 0)
+    return Done(said.code)
 
 
 def create_invoice(job: Job[Clients]) -> Commit:
@@ -77,15 +83,28 @@ def create_invoice(job: Job[Clients]) -> Commit:
             success_url=back,
             cancel_url=back,
         )
-    except Lost:
-        return lambda tx: _ask_again(tx, wanted)
+    except Lost as lost:
+        error = lost
+        return lambda tx: _ask_again(tx, wanted, error)
+    except (Refused, BadAnswer) as refusal:
+        sentence, reason = str(refusal), refusal.reason
+        return lambda tx: _give_up(tx, wanted, reason=reason, sentence=sentence)
     return lambda tx: _offer(tx, wanted, provider_id=made.id, url=made.url)
 
 
-def _ask_again(tx: Transaction, wanted: orders.InvoiceRow) -> Outcome:
-    """Keep the row whose invoice may exist, and ask for another."""
-    tx.send("invoice.create", orders.add_invoice(tx, wanted.order_id, price_usd=wanted.price_usd))
+def _ask_again(tx: Transaction, wanted: orders.InvoiceRow, error: Lost) -> Outcome:
+    """Keep the row whose invoice may exist, and ask for another after a while, each time a longer one."""
+    waiting = store.unanswered_invoices(tx, wanted.order_id)
+    if waiting >= TWINS:
+        return _give_up(tx, wanted, reason="answers_lost", sentence=str(error))
+    tx.send("invoice.create", orders.add_invoice(tx, wanted.order_id, price_usd=wanted.price_usd), after_s=FIRST_TWIN_S * 2 ** (waiting - 1))
     return Done("answer lost; asked again as another invoice")
+
+
+def _give_up(tx: Transaction, wanted: orders.InvoiceRow, *, reason: str, sentence: str) -> Outcome:
+    """Tell the buyer, and let a person look."""
+    conversation.say(tx, wanted.buyer_id, texts.Say(texts.FAILED))
+    return Dead(reason, {"sentence": sentence, "order": wanted.unique_id, "next": "the buyer has no link: when the vendor works again, `pgp dead retry`"})
 
 
 def _offer(tx: Transaction, wanted: orders.InvoiceRow, *, provider_id: str, url: str) -> Outcome:
@@ -105,18 +124,74 @@ def decide_join(job: Job[Clients]) -> Commit:
     if not known:
         return lambda _tx: Done("not one of our channels")
     telegram = job.clients.speaker.telegram
-    decided = telegram.approve_join if entitled else telegram.decline_join
     try:
-        decided(chat_id, buyer_id)
+        done = (telegram.approve_join if entitled else telegram.decline_join)(chat_id, buyer_id)
     except Refused as error:
+        if error.code in GONE:
+            return lambda _tx: Done("nobody there")
         return _dead(error, f"the bot could not answer a join request in {chat_id}: give it the right to invite people")
 
     def record(tx: Transaction) -> Outcome:
-        if entitled:
+        if not entitled:
+            return Done("declined")
+        # He may be in already, or have taken his request back; the update about a member says which.
+        if done:
             access.note_presence(tx, closed_channel_id=chat_id, buyer_id=buyer_id, present=True)
-        return Done("approved" if entitled else "declined")
+        # His time may have ended, and his removal been done, between the look and the approval.
+        return Done("approved") if access.live_entitlement(tx, closed_channel_id=chat_id, buyer_id=buyer_id) else Next("undo")
 
     return record
+
+
+def undo_join(job: Job[Clients]) -> Commit:
+    """See out again who was let in when his time was just over."""
+    chat_id, buyer_id, _ = (int(part) for part in job.subject.split(":"))
+    with job.db.reading() as tx:
+        entitled = access.live_entitlement(tx, closed_channel_id=chat_id, buyer_id=buyer_id) is not None
+    if entitled:
+        return lambda _tx: Done("approved")
+    try:
+        _put_out(job, chat_id, buyer_id)
+    except Refused as error:
+        return _dead(error, f"{buyer_id} is in {chat_id} without access: give the bot the right to ban people")
+    return lambda tx: _note_absence(tx, chat_id, buyer_id)
+
+
+def _note_absence(tx: Transaction, chat_id: int, buyer_id: int) -> Outcome:
+    access.note_presence(tx, closed_channel_id=chat_id, buyer_id=buyer_id, present=False)
+    return Done("his time was over; put out")
+
+
+def _put_out(job: Job[Clients], chat_id: int, user_id: int) -> bool:
+    """Ban and unban; False for an administrator, whom the bot cannot remove. Raises Refused when it may not."""
+    telegram = job.clients.speaker.telegram
+    try:
+        telegram.ban(chat_id, user_id)
+        telegram.unban(chat_id, user_id)
+    except Refused as error:
+        if error.code == "is_admin":
+            return False
+        if error.code not in GONE:
+            raise
+    return True
+
+
+def use_link(job: Job[Clients]) -> Commit:
+    """Make a link useless that was made for one person, now that somebody came by it; see out whoever that was, unless he has access."""
+    invite_id, user_id, _ = (int(part) for part in job.subject.split(":"))
+    with job.db.reading() as tx:
+        invite = access.invite(tx, invite_id)
+        entitled = invite is not None and access.live_entitlement(tx, closed_channel_id=invite.closed_channel_id, buyer_id=user_id) is not None
+    if invite is None or invite.link is None:
+        raise NotFound(f"there is no link of invite {invite_id}")
+    try:
+        if invite.link_is_over:
+            job.clients.speaker.telegram.revoke_link(invite.closed_channel_id, invite.link)
+        if not entitled:
+            _put_out(job, invite.closed_channel_id, user_id)
+    except Refused as error:
+        return _dead(error, f"{user_id} came into {invite.closed_channel_id} by somebody else's link: give the bot the rights to invite and to ban people")
+    return lambda _tx: Done("revoked" if entitled else "revoked, and a stranger put out")
 
 
 def _dead(error: Refused, todo: str) -> Commit:
@@ -130,30 +205,39 @@ def expire(job: Job[Clients]) -> Commit:
         ending = access.lock_ending(tx, job.id)
     if ending is None or ending.expired or not ending.over:
         return lambda _tx: Done("nothing to do")
+    out = False
     if not ending.renewed:
-        telegram = job.clients.speaker.telegram
         try:
-            telegram.ban(ending.closed_channel_id, ending.buyer_id)
-            telegram.unban(ending.closed_channel_id, ending.buyer_id)
+            out = _put_out(job, ending.closed_channel_id, ending.buyer_id)
         except Refused as error:
-            if error.code not in {"user_not_found", "chat_not_found"}:
-                return _dead(error, f"the bot could not remove {ending.buyer_id} from {ending.closed_channel_id}: give it the right to ban people")
-    return lambda tx: _close(tx, ending)
+            return _dead(error, f"the bot could not remove {ending.buyer_id} from {ending.closed_channel_id}: give it the right to ban people")
+    return lambda tx: _close(tx, ending, out=out)
 
 
-def _close(tx: Transaction, before: access.Ending) -> Outcome:
+def _close(tx: Transaction, before: access.Ending, *, out: bool) -> Outcome:
     """Under the lock on the membership: a renewal either came before and is seen here, or comes after and invites anew."""
     now = access.lock_ending(tx, before.id)
     if now is None or not access.mark_expired(tx, before.id):
         return Done("ended before")
-    if not before.renewed:
+    if out:
         access.mark_removed(tx, now.membership_id)
-    if now.renewed and not before.renewed:
-        # He renewed while he was being removed: his new invite lets him in again.
-        return Done("renewed meanwhile; his new invite lets him in")
-    if not now.renewed:
-        notices.tell(tx, "access_ended", before.id, before.buyer_id)
-    return Done("renewed" if now.renewed else "removed")
+    if now.renewed:
+        if out:
+            _show_way_back(tx, now)
+        return Done("renewed")
+    if not out:
+        return Done("an administrator: he stays")
+    notices.tell(tx, "access_ended", before.id, before.buyer_id)
+    return Done("removed")
+
+
+def _show_way_back(tx: Transaction, now: access.Ending) -> None:
+    """He renewed while he was being put out. An invite that was sent meanwhile may have taken him for a member; one that was not will see that he is none."""
+    for having in members_store.standing(tx, buyer_id=now.buyer_id):
+        if having.membership_id == now.membership_id and having.usable:
+            conversation.say(tx, now.buyer_id, texts.way_in(having))
+        elif having.membership_id == now.membership_id and having.spent:
+            tx.send("invite.send", f"{having.invite_id}/{store.hour(tx)}")
 
 
 def plan_expiries(job: Job[Clients]) -> Commit:
@@ -161,7 +245,7 @@ def plan_expiries(job: Job[Clients]) -> Commit:
     _ = job
 
     def record(tx: Transaction) -> Outcome:
-        due = access.due_to_expire(tx, limit=PAGE)
+        due = members_store.due_to_expire(tx, limit=PAGE)
         for entitlement_id in due:
             tx.send("entitlement.expire", entitlement_id)
         orders.expire_due(tx, limit=PAGE)
@@ -175,7 +259,7 @@ def plan_reminders(job: Job[Clients]) -> Commit:
     before_s = job.config.integer("REMIND_BEFORE_S")
 
     def record(tx: Transaction) -> Outcome:
-        due = access.due_to_remind(tx, before_s=before_s, limit=PAGE)
+        due = members_store.due_to_remind(tx, before_s=before_s, limit=PAGE)
         for reminder in due:
             if access.mark_reminded(tx, reminder.id):
                 notices.tell(tx, "reminder", reminder.id, reminder.buyer_id)
@@ -185,22 +269,33 @@ def plan_reminders(job: Job[Clients]) -> Commit:
 
 
 def reconcile_members(job: Job[Clients]) -> Commit:
-    """Ask Telegram about everybody whose presence and right do not fit together: an update may have been lost."""
+    """Ask Telegram about some of those who are in or should be: an update may have been lost. Forget what is old on the way.
+
+    Nobody is put out here: an owner may keep whom he likes in his channel.
+    """
     with job.db.reading() as tx:
-        doubtful = [row for row in access.members(tx, after_id=0, limit=10_000) if row.present != row.entitled][:PAGE_OF_LOOKS]
-    inside = {row.id: _is_in(job, row) for row in doubtful}
+        looked_at = members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS)
+    inside = {row.id: _is_in(job, row) for row in looked_at}
 
     def record(tx: Transaction) -> Outcome:
-        for row in doubtful:
-            if inside[row.id] != row.present:
-                access.note_presence(tx, closed_channel_id=row.closed_channel_id, buyer_id=row.buyer_id, present=inside[row.id])
-        return Done(f"{len(doubtful)} looked at, {sum(inside.values())} of them are in")
+        breaks = []
+        for row in looked_at:
+            found = inside[row.id]
+            if found is not None and found != row.present:
+                access.note_presence(tx, closed_channel_id=row.closed_channel_id, buyer_id=row.buyer_id, present=found)
+            if found is None or (found and not row.entitled):
+                breaks.append({"member": row.id, "found": "nobody could be asked" if found is None else "in without access"})
+        reconciliations.keep(tx, "members", compared=len(looked_at), breaks=breaks)
+        store.forget_old(tx)
+        forget_windows(tx)
+        return Done(f"{len(looked_at)} looked at, {len(breaks)} breaks")
 
     return record
 
 
-def _is_in(job: Job[Clients], row: access.Member) -> bool:
+def _is_in(job: Job[Clients], row: members_store.Member) -> bool | None:
+    """Whether somebody is in; None when the bot cannot see that."""
     try:
         return job.clients.speaker.telegram.get_member(row.closed_channel_id, row.buyer_id).is_in
     except Refused:
-        return False
+        return None

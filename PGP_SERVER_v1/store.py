@@ -19,6 +19,7 @@ class BotMessage:
     text: str
     buttons: list[list[list[str]]]
     sent: bool
+    unknown_sends: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,14 @@ def add_message(tx: Transaction, *, chat_id: int, text: str, buttons: Sequence[S
 
 def message(tx: Transaction, message_id: int) -> BotMessage | None:
     """A message."""
-    return tx.one(BotMessage, "SELECT id, chat_id, text, buttons, sent_message_id IS NOT NULL AS sent FROM bot_message WHERE id = :id", id=message_id)
+    return tx.one(
+        BotMessage, "SELECT id, chat_id, text, buttons, sent_message_id IS NOT NULL AS sent, unknown_sends FROM bot_message WHERE id = :id", id=message_id
+    )
+
+
+def count_unknown_send(tx: Transaction, message_id: int) -> int:
+    """Note that a message was sent and no answer came; gives back how often."""
+    return int(tx.value("UPDATE bot_message SET unknown_sends = unknown_sends + 1 WHERE id = :id RETURNING unknown_sends", id=message_id))
 
 
 def mark_said(tx: Transaction, message_id: int, *, sent_message_id: int) -> None:
@@ -101,3 +109,19 @@ def orders_made_lately(tx: Transaction, *, buyer_id: int, within_s: int) -> int:
 def is_ours(tx: Transaction, *, closed_channel_id: int) -> bool:
     """Whether a chat is the closed channel of one of our owners."""
     return bool(tx.value("SELECT EXISTS (SELECT 1 FROM channel WHERE closed_channel_id = :id)", id=closed_channel_id))
+
+
+def unanswered_invoices(tx: Transaction, order_id: int) -> int:
+    """How many invoices of an order were asked for and have no answer (yet)."""
+    return int(tx.value("SELECT count(*) FROM invoice WHERE order_id = :id AND provider_id IS NULL", id=order_id))
+
+
+def hour(tx: Transaction) -> str:
+    """The hour that it is, as part of a subject."""
+    return str(tx.value("SELECT to_char(pgp_now() AT TIME ZONE 'UTC', 'YYYYMMDDHH24')"))
+
+
+def forget_old(tx: Transaction) -> int:
+    """Remove what nobody asks for again: Telegram repeats an update for a day, and a conversation is over long before; gives back how many rows."""
+    gone = tx.run("DELETE FROM telegram_update WHERE received_at < pgp_now() - interval '7 days'")
+    return gone + tx.run("DELETE FROM conversation_state WHERE updated_at < pgp_now() - interval '7 days'")

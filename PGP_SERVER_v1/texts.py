@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from PGP_COMMON.money import plain
 from PGP_COMMON.money_machines.owners import Channel, Tier
+from PGP_SERVER_v1.members_store import Access
 
 LOWEST, HIGHEST = Decimal("4.99"), Decimal("9999.99")
 DONATIONS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
@@ -20,6 +21,7 @@ NOT_LINKED = "This link is not valid any more. Make a new one in your account."
 PREPARING = "One moment, your payment link is being made…"
 ASK_AMOUNT = f"💝 How much would you like to give, in USD? Send a number from {LOWEST} to {HIGHEST}, or press one."
 BAD_AMOUNT = f"Please send an amount from {LOWEST} to {HIGHEST}, such as 25 or 12.50."
+FAILED = "Your payment link could not be made, and you have paid nothing. We are looking into it; please try again later."
 TOO_MANY = "You have asked for many payment links in a short time. Please wait a while and use one of them."
 HELP = "Send /start to see what is on offer."
 
@@ -32,12 +34,14 @@ class Say:
     buttons: Sequence[Sequence[tuple[str, str, str]]] = ()
 
 
-def menu(channels: Sequence[Channel]) -> Say:
-    """Everything on offer."""
+def menu(channels: Sequence[Channel], having: Sequence[Access] = ()) -> Say:
+    """What somebody has, and everything on offer."""
+    has = "".join(f"\n✅ {access.title}: until {access.ends_at:%d %B %Y, %H:%M} UTC" for access in having)
+    head = f"{WELCOME}\n{has}" if has else WELCOME
     if not channels:
-        return Say(f"{WELCOME}\n\n{NOTHING}")
+        return Say(f"{head}\n\n{NOTHING}")
     rows = [[(f"📺 {channel.closed_title}"[:60], "data", f"c:{channel.id}")] for channel in channels]
-    return Say(f"{WELCOME}\n\nChoose a channel:", rows)
+    return Say(f"{head}\n\nChoose a channel:", rows)
 
 
 def offers(channel: Channel, tiers: Sequence[Tier]) -> Say:
@@ -61,6 +65,6 @@ def invoice(title: str, price_usd: Decimal, days: int | None, url: str, *, rest:
     return Say(f"{head}\nPay in the coin you like; your access follows by itself.", [[("💳 Pay", "url", url)]])
 
 
-def waiting_link(title: str, link: str) -> Say:
-    """The way into a channel that could not be sent before."""
-    return Say(f"🔑 You have access to {title}. Ask to join, and you are let in:", [[("Join", "url", link)]])
+def way_in(access: Access) -> Say:
+    """The way into a channel that somebody has access to and is not in."""
+    return Say(f"🔑 You have access to {access.title}. This is your way in:", [[("Join", "url", access.link or "")]])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from PGP_COMMON.errors import BadInput
 
 HIGHEST_USER = 2**52
+# Groups and channels have negative ids of at most as many bits.
+LOWEST_CHAT = -HIGHEST_USER
 # What we ask Telegram to send; chat_member and chat_join_request do not come unasked (contracts.md 3.3).
 KINDS = ("message", "callback_query", "chat_join_request", "chat_member", "my_chat_member")
+# Signs of the direction of text that are no letters: a name with one of them could rewrite the sentence it stands in.
+TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 INSIDE = frozenset({"creator", "administrator", "member"})
 
 
@@ -48,11 +53,12 @@ class AsksToJoin:
 
 @dataclass(frozen=True)
 class Presence:
-    """A person is in a chat now, or is no longer."""
+    """A person is in a chat now, or is no longer; `link` is the one he came by, if it was one of ours."""
 
     person: Person
     chat_id: int
     present: bool
+    link: str = ""
 
 
 Event = Written | Pressed | AsksToJoin | Presence
@@ -70,7 +76,7 @@ def _person(row: Any) -> Person | None:
     if not isinstance(row, dict) or type(row.get("id")) is not int or not 1 <= row["id"] <= HIGHEST_USER or row.get("is_bot"):
         return None
     name = row.get("first_name")
-    return Person(row["id"], _clean(name)[:64] if isinstance(name, str) else "")
+    return Person(row["id"], _name(name) if isinstance(name, str) else "")
 
 
 def _clean(text: str) -> str:
@@ -78,8 +84,13 @@ def _clean(text: str) -> str:
     return "".join(c for c in text if (ord(c) >= 32 or c == "\n") and not 0xD800 <= ord(c) <= 0xDFFF)  # noqa: PLR2004 - the first printable character
 
 
+def _name(text: str) -> str:
+    """A name on one line, without the signs that turn the text after it around."""
+    return "".join(c for c in _clean(text).replace("\n", " ") if unicodedata.bidirectional(c) not in TURNS).strip()[:64]
+
+
 def _chat(row: Any) -> tuple[int, str]:
-    if not isinstance(row, dict) or type(row.get("id")) is not int:
+    if not isinstance(row, dict) or type(row.get("id")) is not int or not LOWEST_CHAT < row["id"] <= HIGHEST_USER:
         return 0, ""
     return row["id"], str(row.get("type", ""))
 
@@ -116,5 +127,7 @@ def _presence(row: dict[str, Any]) -> Event | None:
     person = _person(member.get("user")) if isinstance(member, dict) else None
     if person is None or chat_id >= 0 or not isinstance(member, dict):
         return None
-    present = member.get("status") in INSIDE or (member.get("status") == "restricted" and bool(member.get("is_member")))
-    return Presence(person, chat_id, present)
+    status, invite = str(member.get("status")), row.get("invite_link")
+    present = status in INSIDE or (status == "restricted" and bool(member.get("is_member")))
+    link = invite.get("invite_link") if isinstance(invite, dict) else None
+    return Presence(person, chat_id, present, _clean(link)[:256] if isinstance(link, str) else "")

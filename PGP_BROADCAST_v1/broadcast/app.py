@@ -44,8 +44,10 @@ PREPARE = (prepare,)
 
 @blueprint.before_request
 def limit() -> None:
+    """So many requests a minute for an owner. A browser asks first, without a token, whether it may ask."""
     process = web.runtime()
-    process.clients.counters.use(f"api:account:{g.account_id}", limit=process.config.integer("API_PER_MINUTE"), window_s=60)
+    if "account_id" in g:
+        process.clients.counters.use(f"api:account:{g.account_id}", limit=process.config.integer("API_PER_MINUTE"), window_s=60)
 
 
 def _form() -> tuple[int, str]:

@@ -10,13 +10,11 @@ from PGP_COMMON.clients.telegram import Button
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import BaseDatabaseManager, Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome
-from PGP_COMMON.errors import NotFound, TooMany
+from PGP_COMMON.errors import Conflict, NotFound, TooMany
 from PGP_COMMON.limits import Counters
 from PGP_COMMON.money import plain
 from PGP_COMMON.money_machines import owners
-from PGP_COMMON.speech import RESENDS, Said, Speaker
-
-RESEND_WAIT_S = 15
+from PGP_COMMON.speech import RESEND_WAIT_S, RESENDS, Said, Speaker
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,11 @@ def post_once(job: Job[Clients]) -> Commit:
 
 
 def _finish(tx: Transaction, post: store.Post, said: Said) -> Outcome:
-    """Write down what became of a post."""
+    """Write down what became of a post; one whose answer was lost goes out at most twice more."""
     if said.outcome == "later":
         return Later(said.wait_s, "pacing")
-    if said.outcome == "unknown":
-        store.count_unknown_post(tx, post.id)
-        if post.unknown_sends < RESENDS:
-            return Later(RESEND_WAIT_S, "no answer; once more with the same text")
+    if said.outcome == "unknown" and store.count_unknown_send(tx, post.id) <= RESENDS:
+        return Later(RESEND_WAIT_S, "no answer; once more with the same text")
     store.mark_post(tx, post.id, state="undeliverable" if said.outcome == "undeliverable" else "sent", message_id=said.message_id)
     return Done(said.code)
 
@@ -83,14 +79,16 @@ def words(tx: Transaction, post: store.Post, bot: str) -> tuple[str, list[list[B
 def post_by_hand(db: BaseDatabaseManager, config: BaseConfigManager, *, account_id: int, channel_id: int, text: str, key: str | None) -> int:
     """Plan an owner's own post to one of his channels, at most one an interval; the same key twice is the same post.
 
-    Raises NotFound for a channel that is not his, TooMany with the seconds to wait.
+    Raises NotFound for a channel that is not his, Conflict for a key that was used with another text, TooMany with the seconds to wait.
     """
     with db.transaction() as tx:
         if not store.own_channel(tx, account_id=account_id, channel_id=channel_id):
             raise NotFound("There is no such channel.")
         known = store.requested(tx, channel_id=channel_id, key=key) if key else None
         if known is not None:
-            return known
+            if known.text != text:
+                raise Conflict("This Idempotency-Key was used for another post.")
+            return known.id
         wait_s = store.seconds_to_wait(tx, channel_id=channel_id, hours=config.decimal("BROADCAST_MANUAL_INTERVAL"))
         if wait_s > 0:
             raise TooMany(f"You can post here again in {wait_s} seconds.", retry_after_s=wait_s)

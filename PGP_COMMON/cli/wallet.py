@@ -1,4 +1,4 @@
-"""Opens, shows, freezes and unfreezes the wallet."""
+"""Opens, shows, freezes and unfreezes the wallet, and takes a stuck nonce."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import typer
 
 from PGP_COMMON.cli.operator import ACTOR, database, settings
 from PGP_COMMON.cli.place import StateOption
-from PGP_COMMON.clients.ethereum import Ethereum
+from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
 from PGP_COMMON.errors import BadInput, Conflict, Misconfigured, NotFound
 from PGP_COMMON.money_machines import audit, ledger, transfers, wallet
+from PGP_COMMON.money_machines.transfers import Transfer
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
 from PGP_COMMON.settings import CATALOGUE, PARSERS
 
@@ -158,6 +159,55 @@ def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
             after={"frozen": False},
         )
     typer.echo(f"wallet {address} signs again")
+
+
+@app.command()
+def fill(
+    transfer_id: Annotated[int, typer.Argument(help="the stuck transfer, as its dead letter names it")],
+    reason: ReasonOption,
+    taken_by: Annotated[str, typer.Option(help="the transaction that has used its nonce already")] = "",
+    state: StateOption = None,
+) -> None:
+    """Give a stuck transfer up: its nonce goes to a transfer of nothing to ourselves, or went to another transaction."""
+    known = settings(state)
+    address, chain, db = _address(known), _chain(known), database(known)
+    with db.reading() as tx:
+        transfer = transfers.get(tx, transfer_id)
+        last = transfers.attempts(tx, transfer_id)[-1:]
+    if transfer.state != Transfer.STUCK or transfer.nonce is None or not last:
+        raise Conflict(f"transfer {transfer_id} is {transfer.state}: only a stuck one is given up")
+    raw, tx_hash = _taken(chain, transfer, taken_by.lower()) if taken_by else _self_transfer(known, chain, transfer, last[0])
+    with db.transaction() as tx:
+        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=_given(reason)):
+            raise Conflict("somebody else moved it")
+        audit.record(tx, actor=ACTOR, action="wallet.fill", subject=f"transfer {transfer_id}", reason=reason, after={"tx": tx_hash, "wallet": address})
+    typer.echo(f"transfer {transfer_id} is given up; what it was for comes back when {tx_hash} is final")
+
+
+def _taken(chain: Ethereum, transfer: transfers.TransferRow, tx_hash: str) -> tuple[bytes, str]:
+    """Make sure that a transaction of our wallet really has the nonce."""
+    found = chain.transaction(tx_hash)
+    if found is None or found.block_number is None or (found.sender.lower(), found.nonce) != (transfer.sender.lower(), transfer.nonce):
+        raise BadInput(f"{tx_hash} is no mined transaction of the wallet with nonce {transfer.nonce}")
+    return b"", tx_hash
+
+
+def _self_transfer(known: Mapping[str, str], chain: Ethereum, transfer: transfers.TransferRow, last: transfers.AttemptRow) -> tuple[bytes, str]:
+    """Sign a transfer of nothing to ourselves, dear enough to replace the newest attempt; HOSTPAY3 sends it."""
+    from PGP_COMMON.clients.ethereum_answers import Call
+    from PGP_COMMON.clients.ethereum_signing import TransactionFields, sign_transfer
+
+    if chain.nonce(transfer.sender) > (transfer.nonce or 0):
+        raise Conflict("the nonce is used: name the transaction that has it with --taken-by")
+    fees = chain.fees()
+    tip = max(fees.tip_wei, last.max_priority_wei * 9 // 8 + 1)
+    max_fee = max(2 * fees.base_fee_wei + tip, last.max_fee_wei * 9 // 8 + 1)
+    call = Call(to=transfer.sender, value_wei=0, data=b"")
+    fields = TransactionFields(chain.chain_id, int(transfer.nonce or 0), PLAIN_GAS, max_fee, tip, call)
+    signed = sign_transfer(str(_setting(known, "HOST_WALLET_PRIVATE_KEY")), fields)
+    if signed.sender.lower() != transfer.sender.lower():
+        raise Misconfigured("HOST_WALLET_PRIVATE_KEY is not the wallet's")
+    return signed.raw, signed.hash
 
 
 def _given(reason: str) -> str:

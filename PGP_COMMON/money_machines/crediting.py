@@ -61,11 +61,11 @@ def fate_of(sold: Sold, *, paid_usd: Decimal, least_usd: Decimal | None) -> Fate
     return Fate(Order.PAID, paid_usd, days) if days else Fate(Order.PART_PAID, paid_usd)
 
 
-def credit(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth: Worth) -> str:
+def credit(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth: Worth, *, look_after_s: int = 0) -> str:
     """Book all that has come of a payment and is not booked yet to its owner, and give the buyer what it pays for.
 
     What no order needs is the owner's as well, without access. A second call with the same sight changes nothing. Gives back a word for the log.
-    Raises Conflict when less has come than is booked.
+    `look_after_s`: when the vendor is first asked which transaction brings the money. Raises Conflict when less has come than is booked.
     """
     again = payment.state == Payment.CREDITED
     excess = payment.excess if again else not sold.is_open
@@ -79,7 +79,7 @@ def credit(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth
         _follow(tx, sold, fate)
         if not again:
             _tell_owner(tx, sold, payment, fate)
-    _book(tx, sold, payment, sight, worth, excess=excess)
+    _book(tx, sold, payment, sight, worth, excess=excess, look_after_s=look_after_s)
     return "credited as excess" if excess else "credited"
 
 
@@ -102,7 +102,7 @@ def _tell_owner(tx: Transaction, sold: Sold, payment: PaymentRow, fate: Fate) ->
     notices.tell(tx, kind if fate.state == Order.PAID else "part_paid", payment.id, sold.notify_chat_id)
 
 
-def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth: Worth, *, excess: bool) -> None:
+def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth: Worth, *, excess: bool, look_after_s: int) -> None:
     """Write down whose the money is: the payment, the owner's accumulation, the ledger. Rounding favours the owner."""
     asset = sight.outcome_asset
     if asset is None:
@@ -125,7 +125,7 @@ def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth:
     new_owner, new_fee, part = owner - payment.owner_units, fee - payment.fee_units, payment.parts + 1
     if new_owner:
         accumulations.insert(tx, payment_id=payment.id, part=part, owner_id=sold.owner_id, channel_id=sold.channel_id, asset=asset, units=new_owner)
-    tx.send("payment.payout_hash", payment.id)
+    tx.send("payment.payout_hash", payment.id, after_s=look_after_s)
     if not new_owner + new_fee:
         return
     source, kind = (ledger.suspense(asset), "suspense.resolve") if suspense else (ledger.np_transit(asset), "payment.credit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import cache
 
 WHOLE = frozenset({"int", "int | None"})
 
@@ -14,10 +15,16 @@ class Row:
 
     def __post_init__(self) -> None:
         """Turn NUMERIC columns that are declared whole into `int`; a fraction there is a bug."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Decimal) and field.type in WHOLE:
+        for name in _whole(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, Decimal):
                 whole = int(value)
                 if whole != value:
-                    raise TypeError(f"{field.name} is no whole number")
-                object.__setattr__(self, field.name, whole)
+                    raise TypeError(f"{name} is no whole number")
+                object.__setattr__(self, name, whole)
+
+
+@cache
+def _whole(row: type[Row]) -> tuple[str, ...]:
+    """The fields of a row that are declared whole."""
+    return tuple(field.name for field in fields(row) if field.type in WHOLE)

@@ -70,8 +70,9 @@ def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], kno
     """A simulator's own flags: the credentials that our side uses, so that it refuses wrong ones as the vendor would."""
     chain = ("--rpc-url", settings["ETHEREUM_RPC_URL"], "--token", known.token)
     table: dict[str, tuple[str, ...]] = {
+        # Of two IPN secrets in rotation the first is the vendor's.
         "nowpayments": (
-            *("--api-key", hidden["NOWPAYMENTS_API_KEY"], "--ipn-secret", hidden["NOWPAYMENTS_IPN_SECRET"]),
+            *("--api-key", hidden["NOWPAYMENTS_API_KEY"], "--ipn-secret", hidden["NOWPAYMENTS_IPN_SECRET"].partition(",")[0]),
             *("--email", hidden["NOWPAYMENTS_EMAIL"], "--password", hidden["NOWPAYMENTS_PASSWORD"]),
             *("--payout-address", settings["HOST_WALLET_ETH_ADDRESS"], "--from-key", known.nowpayments),
             *chain,

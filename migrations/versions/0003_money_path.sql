@@ -94,6 +94,7 @@ CREATE TABLE membership (
     removed_at timestamptz,
     UNIQUE (channel_id, buyer_id)
 );
+CREATE INDEX membership_buyer ON membership (buyer_id);
 
 CREATE TABLE entitlement (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -124,6 +125,8 @@ CREATE TABLE invite (
     created_at timestamptz NOT NULL DEFAULT pgp_now(),
     CHECK (state = 'planned' OR state = 'blocked' OR state = 'expired' OR link IS NOT NULL)
 );
+-- Whose link somebody came in by.
+CREATE INDEX invite_link ON invite (link) WHERE mode = 'single_use';
 
 CREATE TABLE wallet (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

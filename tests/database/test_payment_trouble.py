@@ -167,11 +167,14 @@ def _ring(shop: Shop, path: str, name: str, at: str) -> None:
 def test_the_hash_of_the_vendors_payout_is_asked_for_until_it_is_there(shop: Shop) -> None:
     payment = shop.order().payment()
     shop.pay(payment, "finished")
+    assert len([path for path in shop.vendor.asked if path.startswith("/payment/")]) == 1
+    shop.later(400)
+    shop.settle(within_s=400)
     assert shop.value("SELECT last_error FROM work WHERE step = 'payment.payout_hash'") == "the vendor has not sent it yet"
     said = "AB" * 32
     shop.vendor.payments[str(payment["payment_id"])] |= {"payout_hash": said}
-    shop.later(400)
-    shop.settle(within_s=400)
+    shop.later(800)
+    shop.settle(within_s=800)
     assert shop.value("SELECT payout_hash FROM processed_payments") == f"0x{said.lower()}"
     assert shop.sent("arrival.look") == [f"0x{said.lower()}"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from PGP_COMMON.money_machines import ledger, wallet
+from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
 from tests.support.hostpay import Harbour, TestChain, a_chain, a_harbour
@@ -132,6 +132,7 @@ def test_a_rate_that_is_nearly_over_is_not_funded(harbour, payout):
     swap_id = harbour.swap_for(payout, valid_s=295)
     harbour.until(lambda: harbour.swap(swap_id).state == "abandoned", blocks=0)
     assert (harbour.payout(payout).state, harbour.payout(payout).reason) == ("reserved", "deadline too near")
+    assert harbour.count("transfer") == 0
 
 
 def test_a_look_that_is_older_than_a_minute_funds_nothing(harbour, payout):
@@ -184,6 +185,25 @@ def test_a_transfer_that_no_longer_fits_its_swap_is_never_signed(harbour, payout
     harbour.work()
     transfer = harbour.transfer(int(harbour.value("SELECT id FROM transfer")))
     assert (transfer.state, transfer.reason) == ("cancelled", "differs from its swap")
+
+
+@pytest.mark.parametrize("wrong", [{"recipient": "0x" + "ab" * 20}, {"units": UNITS + 1}, {"asset": "eth"}])
+@pytest.mark.parametrize("purpose", ["swap", "direct"])
+def test_a_transfer_that_says_anything_else_than_what_it_is_for_is_never_signed(harbour, wrong, purpose):
+    address = an_address()
+    payout = harbour.reserved(asset="usdterc20", address=address) if purpose == "direct" else harbour.reserved()
+    swap_id = None if purpose == "direct" else harbour.swap_for(payout)
+    right = {"recipient": address if swap_id is None else str(harbour.swap(swap_id).payin_address), "units": UNITS, "asset": "usdterc20"}
+    with harbour.db.transaction() as tx:
+        for state in ("quoted", "funding"):
+            tx.run("UPDATE split_payout_que SET state = :state WHERE id = :id AND state <> 'swap_ready' OR :state = 'funding'", state=state, id=payout)
+        tx.run("UPDATE swap SET state = 'funding'")
+        about = {"payout_id": payout} if swap_id is None else {"swap_id": swap_id}
+        asked = transfers.request(tx, wallet_id=harbour.wallet_id, purpose=purpose, **{**right, **wrong}, **about)
+    harbour.fire("transfer.sign", str(asked))
+    assert harbour.run("transfer.sign", asked) == "done"
+    assert harbour.transfer(int(asked or 0)).reason == f"differs from its {'payout' if purpose == 'direct' else 'swap'}"
+    assert harbour.value("SELECT next_nonce FROM wallet") == 0
 
 
 def test_a_transfer_that_fails_on_the_chain_sends_the_payout_to_a_person(harbour, chain, payout):

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from PGP_COMMON.cli.wallet import app
 from PGP_COMMON.database import BaseDatabaseManager
-from PGP_COMMON.errors import Conflict, NotFound
-from PGP_COMMON.money_machines import ledger, wallet
+from PGP_COMMON.errors import BadInput, Conflict, NotFound
+from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
-from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, TestChain, a_chain
+from tests.support.fake_exchange import an_address
+from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
 
 Verb = Callable[..., str]
 
@@ -99,7 +100,7 @@ def test_a_freeze_and_its_end_have_a_reason_in_the_audit_log(db, verb, address):
     with pytest.raises(Conflict, match="not frozen"):
         verb("unfreeze", "--reason", "again")
     with db.reading() as tx:
-        entries = tx._execute("SELECT action, subject, reason FROM audit_log ORDER BY id", {}).all()
+        entries = tx._execute("SELECT action, subject, reason FROM audit_log ORDER BY id", {}).rows
     assert [tuple(entry) for entry in entries][1:] == [
         ("wallet.freeze", address, "a strange transaction"),
         ("wallet.unfreeze", address, "it was ours"),
@@ -128,3 +129,58 @@ def test_showing_a_wallet_says_what_it_may_spend(verb):
     assert shown["platform_usdt_units"] == 30 * DOLLAR
     assert (shown["in_flight"], shown["obstacle"]) == (0, None)
     assert "gas_money_wei" in verb("show")
+
+
+# --- a stuck nonce
+
+
+@pytest.fixture
+def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
+    with a_harbour(database_url, chain) as made:
+        yield made
+
+
+def fill(harbour: Harbour, *words: str) -> str:
+    result = CliRunner().invoke(app, ["fill", *words], env=harbour._environment)
+    if result.exception is not None:
+        raise result.exception
+    return str(result.output)
+
+
+def a_stuck_transfer(harbour: Harbour) -> int:
+    asked = harbour.ask(units=DOLLAR)
+    harbour.run("transfer.sign", asked)
+    with harbour.db.transaction() as tx:
+        transfers.stick(tx, asked, reason="test")
+    return asked
+
+
+def test_a_stuck_transfer_is_given_up_for_a_transfer_of_nothing(harbour):
+    asked = a_stuck_transfer(harbour)
+    fill(harbour, str(asked), "--reason", "the chain lost it")
+    harbour.until(lambda: harbour.count("work", "step = 'transfer.ended' AND state = 'done'") == 1)
+    assert harbour.account_of(ledger.in_flight("usdterc20")) == 0
+    assert harbour.account_of(ledger.wallet("eth")) == harbour.test_chain.node.balance(harbour.address)
+    assert harbour.count("audit_log", "action = 'wallet.fill'") == 1
+
+
+def test_a_nonce_that_somebody_used_is_named_and_not_taken_again(harbour, chain):
+    asked = a_stuck_transfer(harbour)
+    call = {"to": an_address(), "value": 1, "gas": 21_000, "maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**9}
+    signed = harbour.account.sign_transaction({"type": 2, "chainId": CHAIN_ID, "nonce": 0, **call})
+    tx_hash = str(chain.node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
+    chain.mine(FINAL_BLOCKS)
+    with pytest.raises(Conflict, match="--taken-by"):
+        fill(harbour, str(asked), "--reason", "x")
+    with pytest.raises(BadInput, match="no mined transaction"):
+        fill(harbour, str(asked), "--reason", "x", "--taken-by", chain.send(an_address(), 1))
+    fill(harbour, str(asked), "--reason", "an old script", "--taken-by", tx_hash)
+    harbour.until(lambda: harbour.count("work", "step = 'transfer.ended' AND state = 'done'") == 1)
+    assert harbour.account_of(ledger.in_flight("usdterc20")) == 0
+
+
+def test_a_transfer_that_is_not_stuck_is_never_given_up(harbour):
+    asked = harbour.ask(units=DOLLAR)
+    harbour.run("transfer.sign", asked)
+    with pytest.raises(Conflict, match="only a stuck one"):
+        fill(harbour, str(asked), "--reason", "impatience")

@@ -123,13 +123,11 @@ def test_every_verb_of_pgp_that_is_named_exists(page: str) -> None:
 def verbs() -> dict[str, set[str] | None]:
     """Each verb that is there, with its own verbs if it has some."""
     found: dict[str, set[str] | None] = {}
-    for panel in cli.PANELS.values():
-        for verb, module in panel.items():
-            if cli.sentence(module) is not None:
-                app = getattr(importlib.import_module(f"PGP_COMMON.cli.{module}"), "app", None)
-                found[verb] = (
-                    {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands} if isinstance(app, typer.Typer) else None
-                )
+    for verb, module in [pair for panel in cli.PANELS.values() for pair in panel.items()]:
+        if cli.sentence(module) is not None:
+            app = getattr(importlib.import_module(f"PGP_COMMON.cli.{module}"), "app", None)
+            commands = app.registered_commands if isinstance(app, typer.Typer) else None
+            found[verb] = None if commands is None else {str(command.name or getattr(command.callback, "__name__", "")) for command in commands}
     return found
 
 
@@ -211,7 +209,7 @@ def reasons() -> set[str]:
     found: set[str] = set()
     for name, tree in product():
         found |= {text for call in calls(tree, "Dead", "_dead") if call.args for text in constants(call.args[0])}
-        told = calls(tree, "bury", "_tell_a_person", "hold")
+        told = calls(tree, "bury", "_tell_a_person", "hold", "_give_up")
         found |= {text for call in told for keyword in call.keywords if keyword.arg == "reason" for text in constants(keyword.value)}
         if name.endswith("/verdict.py"):
             found |= {text for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value for text in constants(node.value)}

@@ -84,7 +84,7 @@ class Town:
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database."""
         with self.db.reading() as tx:
-            return [tuple(row) for row in tx._execute(sql, values)]
+            return [tuple(row) for row in tx._execute(sql, values).rows or ()]
 
     def count(self, table: str, condition: str = "true") -> int:
         """How many rows of a table meet a condition."""
@@ -214,7 +214,7 @@ class Town:
         tx_hash = "0x" + secrets.token_hex(32)
         with self.db.transaction() as tx:
             tx.run("UPDATE processed_payments SET payout_hash = :hash WHERE id = :id", hash=tx_hash, id=payment_id)
-            found = tx._execute("SELECT outcome_asset, outcome_units FROM processed_payments WHERE id = :id", {"id": payment_id}).one()
+            found = tx._execute("SELECT outcome_asset, outcome_units FROM processed_payments WHERE id = :id", {"id": payment_id}).rows[0]
             self._arrival(tx, tx_hash, str(found[0]), int(found[1]))
 
     def _arrival(self, tx: Transaction, tx_hash: str, asset: str, units: int) -> None:

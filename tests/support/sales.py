@@ -206,7 +206,7 @@ class Shop:
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database."""
         with self.db.reading() as tx:
-            return [tuple(row) for row in tx._execute(sql, values)]
+            return [tuple(row) for row in tx._execute(sql, values).rows or ()]
 
     def balance(self, code: str, asset: str = "eth") -> int:
         """What stands on a ledger account; what is owed is positive."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,24 +74,31 @@ def _channel() -> int:
 OWNERS = (("Alice", "btc"), ("Boris", "eth"), ("Chiara", "usdttrc20"), ("Dao", "usdterc20"))
 
 
+def owner(name: str, asset: str, *, run: str = "") -> Owner:
+    """Somebody new who wants to be paid in this asset; `run` tells the people of one play by their mail addresses."""
+    return Owner(
+        name,
+        asset,
+        address_for(asset),
+        email=f"{name.lower()}.{run or secrets.token_hex(4)}@example.test",
+        password=secrets.token_urlsafe(PASSWORD_BYTES),
+        user=_person(name),
+        open_chat=_channel(),
+        closed_chat=_channel(),
+    )
+
+
+def buyer(name: str, of: Owner, *, donates: bool = False) -> Buyer:
+    """Somebody new who wants into this owner's channel, or gives him something."""
+    return Buyer(_person(name), of, donates=donates)
+
+
 def owners() -> list[Owner]:
     """Four owners: paid in BTC, in ETH, in USDT on Tron, and in USDT on Ethereum without a swap."""
-    run = hashlib.sha256(secrets.token_bytes(8)).hexdigest()[:8]
-    return [
-        Owner(
-            name,
-            asset,
-            address_for(asset),
-            email=f"{name.lower()}.{run}@example.test",
-            password=secrets.token_urlsafe(PASSWORD_BYTES),
-            user=_person(name),
-            open_chat=_channel(),
-            closed_chat=_channel(),
-        )
-        for name, asset in OWNERS
-    ]
+    run = secrets.token_hex(4)
+    return [owner(name, asset, run=run) for name, asset in OWNERS]
 
 
-def buyers(owners_: list[Owner]) -> list[Buyer]:
+def buyers(of: list[Owner]) -> list[Buyer]:
     """One subscriber for each owner, and somebody who donates to the first."""
-    return [*(Buyer(_person(f"{owner.name}'s reader"), owner) for owner in owners_), Buyer(_person("Friend"), owners_[0], donates=True)]
+    return [*(buyer(f"{each.name}'s reader", each) for each in of), buyer("Friend", of[0], donates=True)]

@@ -78,7 +78,7 @@ def _write(file: Path, text: str, *, at: int) -> None:
 )
 def test_a_setting_is_read_strictly(kind: Kind, good: str, bad: str) -> None:
     PARSERS[kind](good)
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):  # noqa: PT011 - each kind has its own sentence
         PARSERS[kind](bad)
 
 
