@@ -69,20 +69,16 @@ def mail(facts: Mail, page: str) -> tuple[str, str]:
     """Subject and text of a mail; `page` is where its links lead."""
     # The token is in the fragment: it reaches the page, and no server's log.
     if facts.kind == "verify_email":
-        return (
-            "Please confirm your address",
-            f"Welcome to PayGatePrime.\n\nConfirm your address within a day:\n{page}#verify={facts.token}\n\nToken: {facts.token}\n\n"
-            "If you did not register, do nothing.\n",
-        )
+        lines = ["Welcome to PayGatePrime. Confirm your address within a day:", f"{page}#verify={facts.token}", f"Token: {facts.token}"]
+        return "Please confirm your address", "\n\n".join([*lines, "If you did not register, do nothing.", ""])
     if facts.kind == "reset_password":
-        return (
-            "Reset your password",
-            f"Choose a new password within an hour:\n{page}#reset={facts.token}\n\nToken: {facts.token}\n\nIf you did not ask for this, do nothing.\n",
-        )
+        lines = ["Choose a new password within an hour:", f"{page}#reset={facts.token}", f"Token: {facts.token}"]
+        return "Reset your password", "\n\n".join([*lines, "If you did not ask for this, do nothing.", ""])
     if facts.kind == "password_changed":
-        return "Your password was changed", "Your password was changed, and every session was ended.\nIf this was not you, ask for a new password now.\n"
-    return (
-        "Your payout address was changed",
-        "Your payout address was changed. The new one is used after a waiting time.\n"
-        "If this was not you, change your password now and set your own address again: that takes the change back at once.\n",
-    )
+        lines = ["Your password was changed, and every session was ended.", "If this was not you, ask for a new password now."]
+        return "Your password was changed", "\n\n".join([*lines, ""])
+    lines = [
+        "Your payout address was changed. The new one is used after a waiting time.",
+        "If this was not you, change your password now and set your own address again: that takes the change back at once.",
+    ]
+    return "Your payout address was changed", "\n\n".join([*lines, ""])

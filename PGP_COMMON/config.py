@@ -27,6 +27,14 @@ def needed_urls(service: Service) -> tuple[str, ...]:
     return tuple(sorted({service.url_setting, *(targets[name].url_setting for name in service.sends)}))
 
 
+def secret_of(environ: Mapping[str, str], name: str) -> str:
+    """A secret as it is now, for a program that is no service: from its environment or the secrets file. Raises Misconfigured."""
+    value = environ.get(name) or SecretsFile(environ.get("SECRETS_FILE", "")).read(name)
+    if not value:
+        raise Misconfigured(f"{name} is missing ({CATALOGUE[name].help})")
+    return value
+
+
 class BaseConfigManager:
     """The settings that the manifest gives a service, and no other. A subclass adds declarations, never mechanism."""
 

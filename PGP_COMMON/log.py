@@ -21,7 +21,7 @@ SEVERITY = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ER
 SECRETS = re.compile(r"(?i)(bearer\s+\S+|bot\d+:[\w-]{30,}|0x[0-9a-f]{64,}|[0-9a-f]{64,}|eyJ[\w-]+\.[\w-]+\.[\w-]+|(?<=api[_-]key=)[^&\s]+|SG\.[\w-]+\.[\w-]+)")
 SECRET_NAMES = re.compile(r"(?i)secret|token|password|private|api_?key|signature|authorization")
 # Transaction hashes are public and are what an operator looks for.
-PUBLIC_NAMES = frozenset({"tx_hash", "payout_hash", "refund_hash", "mined_hash", "body_sha256"})
+PUBLIC_NAMES = frozenset({"subject", "tx_hash", "payout_hash", "refund_hash", "mined_hash", "body_sha256"})
 
 
 def new_correlation() -> str:

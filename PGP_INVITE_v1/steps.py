@@ -42,6 +42,11 @@ def make_link(job: Job[Clients]) -> Commit:
         return lambda tx: _over(tx, invite)
     if invite.link is not None and not invite.link_is_over:
         return lambda _tx: Next("send")
+    kept = invite.join_link
+    if invite.state == "planned" and invite.mode == "join_request" and kept is not None:
+        # The channel keeps its link: nothing needs to be written down between knowing it and sending it.
+        said = _say(job.clients.speaker, invite, kept)
+        return lambda tx: _link_and_record(tx, invite, kept, said)
     try:
         link = _new_link(job.clients.speaker.telegram, invite)
     except Refused as error:
@@ -94,6 +99,12 @@ def _say(speaker: Speaker, invite: access.InviteRow, link: str) -> Said:
     how = "and ask to join; you are let in at once." if invite.mode == "join_request" else "within 48 hours; the link works once."
     text = f"🔑 You have access to {invite.closed_title} until {until}.\nPress the button {how}"
     return speaker.say(invite.buyer_id, text, buttons=[[Button("Join", url=link)]], protect=True)
+
+
+def _link_and_record(tx: Transaction, invite: access.InviteRow, link: str, said: Said) -> Outcome:
+    """Give the invite the channel's link, and write down what became of the message that carried it."""
+    access.mark_linked(tx, invite.id, link=link, lifetime_s=None)
+    return _record(tx, invite, said)
 
 
 def _record(tx: Transaction, invite: access.InviteRow, said: Said) -> Outcome:

@@ -259,6 +259,7 @@ CREATE TABLE invite (
     state text NOT NULL DEFAULT 'planned'::text,
     link text,
     link_expires_at timestamp with time zone,
+    link_used_at timestamp with time zone,
     message_id bigint,
     unknown_sends integer NOT NULL DEFAULT 0,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
@@ -270,6 +271,7 @@ CREATE TABLE invite (
     CONSTRAINT invite_pkey PRIMARY KEY (id),
     CONSTRAINT invite_entitlement_id_key UNIQUE (entitlement_id)
 );
+CREATE INDEX invite_link ON public.invite USING btree (link) WHERE (mode = 'single_use'::text);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.invite FOR EACH ROW EXECUTE FUNCTION guard_move('invite', 'planned');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.invite FOR EACH ROW EXECUTE FUNCTION guard_move('invite', 'planned');
 
@@ -376,6 +378,7 @@ CREATE TABLE membership (
     CONSTRAINT membership_pkey PRIMARY KEY (id),
     CONSTRAINT membership_channel_id_buyer_id_key UNIQUE (channel_id, buyer_id)
 );
+CREATE INDEX membership_buyer ON public.membership USING btree (buyer_id);
 
 CREATE TABLE nonce_fill (
     wallet_id bigint NOT NULL,
@@ -399,7 +402,7 @@ CREATE TABLE notification (
     message_id bigint,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     sent_at timestamp with time zone,
-    CONSTRAINT notification_kind_check CHECK ((kind = ANY (ARRAY['sale'::text, 'donation'::text, 'part_paid'::text, 'rest_link'::text, 'payout_settled'::text, 'payout_released'::text, 'access_ended'::text, 'reminder'::text, 'address_changed'::text]))),
+    CONSTRAINT notification_kind_check CHECK ((kind = ANY (ARRAY['sale'::text, 'donation'::text, 'part_paid'::text, 'payout_settled'::text, 'payout_released'::text, 'access_ended'::text, 'reminder'::text, 'address_changed'::text]))),
     CONSTRAINT notification_state_check CHECK ((state = ANY (ARRAY['planned'::text, 'sent'::text, 'undeliverable'::text]))),
     CONSTRAINT notification_pkey PRIMARY KEY (id),
     CONSTRAINT notification_kind_subject_key UNIQUE (kind, subject)
@@ -713,6 +716,8 @@ CREATE TABLE swap (
     CONSTRAINT swap_quote_id_key UNIQUE (quote_id),
     CONSTRAINT swap_reference_key UNIQUE (reference)
 );
+CREATE INDEX swap_payout_hash ON public.swap USING btree (payout_hash) WHERE (payout_hash IS NOT NULL);
+CREATE INDEX swap_refund_hash ON public.swap USING btree (refund_hash) WHERE (refund_hash IS NOT NULL);
 CREATE UNIQUE INDEX swap_live_conversion ON public.swap USING btree (conversion_id) WHERE ((conversion_id IS NOT NULL) AND (state <> ALL (ARRAY['abandoned'::text, 'refunded'::text, 'lost'::text])));
 CREATE UNIQUE INDEX swap_live_payout ON public.swap USING btree (payout_id) WHERE ((payout_id IS NOT NULL) AND (state <> ALL (ARRAY['abandoned'::text, 'refunded'::text, 'lost'::text])));
 CREATE TRIGGER guard_birth AFTER INSERT ON public.swap FOR EACH ROW EXECUTE FUNCTION guard_move('swap', 'planned');
@@ -784,6 +789,7 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_wallet_id_nonce_key UNIQUE (wallet_id, nonce)
 );
 CREATE INDEX transfer_in_flight ON public.transfer USING btree (wallet_id) WHERE (state = ANY (ARRAY['signed'::text, 'broadcast'::text, 'mined'::text, 'stuck'::text]));
+CREATE INDEX transfer_signed ON public.transfer USING btree (wallet_id, signed_at) WHERE (signed_at IS NOT NULL);
 CREATE UNIQUE INDEX transfer_live_payout ON public.transfer USING btree (payout_id) WHERE ((payout_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_live_swap ON public.transfer USING btree (swap_id) WHERE ((swap_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE TRIGGER guard_birth AFTER INSERT ON public.transfer FOR EACH ROW EXECUTE FUNCTION guard_move('transfer', 'requested');

@@ -16,7 +16,8 @@ def fire(
     state: StateOption = None,
 ) -> None:
     """Knock at a schedule's door now, as the scheduler does when its time has come."""
-    from deploy.local import files, scheduler
+    from deploy.emulators import scheduler
+    from deploy.local import files
 
     jobs = scheduler.jobs()
     if schedule == "list":

@@ -16,6 +16,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     ".env.example": settings_page.render_example,
     "docker-compose.yml": compose.render,
     "deploy/Dockerfile": compose.render_dockerfile,
+    ".dockerignore": compose.render_ignore,
     "deploy/Caddyfile": compose.render_edge,
     "deploy/queues.json": compose.render_queues,
 }

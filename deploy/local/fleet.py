@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +18,8 @@ from deploy.local.switch import inherited
 from PGP_COMMON import cli
 from PGP_COMMON.cli.serve import command
 from PGP_COMMON.fleet import FLEET
-from PGP_COMMON.manifest import Queue, Service
-from PGP_COMMON.settings import CATALOGUE
+from PGP_COMMON.manifest import Service
+from PGP_COMMON.rendering import compose
 
 DATABASE = "pgp"
 SIMULATOR, EMULATOR, SERVICE, SCHEDULER, JOB = "simulator", "emulator", "service", "scheduler", "job"
@@ -137,7 +137,7 @@ class Fleet:
     def emulator(self) -> Program:
         """Cloud Tasks; it keeps its tasks in a schema of its own in the fleet's database."""
         queues = self.state.root / "queues.json"
-        files.write_atomically(queues, json.dumps([queue_entry(queue, self.settings) for queue in queues_of_fleet()], indent=1))
+        files.write_atomically(queues, json.dumps(compose.queues(self.settings), indent=1))
         flags = ("--database-url", self.database_url, "--listen", self.tasks, "--queues", str(queues))
         return self.python("cloudtasks", EMULATOR, "deploy.emulators.cloudtasks", *flags, port=self.port_of("cloudtasks"))
 
@@ -157,32 +157,7 @@ class Fleet:
     def scheduler(self) -> Program:
         """Cloud Scheduler."""
         flags = [word for item in self.options.get("every", "").split(",") if item for word in ("--every", item)]
-        return self.python("scheduler", SCHEDULER, "deploy.local.scheduler", *flags, env=self.settings)
-
-
-def default(name: str, known: Mapping[str, str]) -> str:
-    """A setting's value, or what the catalogue says."""
-    return known.get(name) or CATALOGUE[name].default or ""
-
-
-def queues_of_fleet() -> Sequence[Queue]:
-    """Every queue of the manifest."""
-    return [route.queue for service in FLEET for route in service.routes if route.queue is not None]
-
-
-def queue_entry(queue: Queue, known: Mapping[str, str]) -> dict[str, object]:
-    """A queue as the emulator's file wants it."""
-    parent = f"projects/{default('CLOUD_TASKS_PROJECT_ID', known)}/locations/{default('CLOUD_TASKS_LOCATION', known)}"
-    return {
-        "name": f"{parent}/queues/{queue.name}",
-        "max_dispatches_per_second": queue.per_second,
-        "max_concurrent_dispatches": queue.max_concurrent,
-        "max_attempts": queue.max_attempts,
-        "max_retry_duration_s": queue.max_retry_s,
-        "min_backoff_s": queue.min_backoff_s,
-        "max_backoff_s": queue.max_backoff_s,
-        "max_doublings": queue.doublings,
-    }
+        return self.python("scheduler", SCHEDULER, "deploy.emulators.scheduler", *flags, env=self.settings)
 
 
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from deploy.local import anvil, files
 from deploy.local.files import StateDir
-from PGP_COMMON.clients.secrets import SecretsFile
 from PGP_COMMON.config import needed_urls
-from PGP_COMMON.errors import Misconfigured
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Service
 from PGP_COMMON.settings import CATALOGUE
@@ -65,14 +63,6 @@ def of_service(service: Service, known: Mapping[str, str]) -> dict[str, str]:
     """What one service is given: its own declared settings and no other's; secrets it reads from the file itself."""
     allowed = {*service.settings, *needed_urls(service)}
     return {name: value for name, value in known.items() if name in allowed}
-
-
-def secret(environ: Mapping[str, str], name: str) -> str:
-    """A secret as it is now, for the runner's own programs: from the environment or the secrets file. Raises Misconfigured."""
-    value = environ.get(name) or SecretsFile(environ.get("SECRETS_FILE", "")).read(name)
-    if not value:
-        raise Misconfigured(f"{name} is missing ({CATALOGUE[name].help})")
-    return value
 
 
 def undeclared(known: Mapping[str, str]) -> list[str]:

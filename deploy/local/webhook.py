@@ -6,8 +6,7 @@ import sys
 
 import httpx
 
-from deploy.local import settings
-from PGP_COMMON.config import environment
+from PGP_COMMON.config import environment, secret_of
 from PGP_COMMON.fleet import SERVER
 
 # What the bot acts on; chat_member is only sent when it is asked for.
@@ -20,10 +19,10 @@ def main() -> int:
     door = (environ.get("BASE_URL") or environ[SERVER.url_setting]) + "/telegram-webhook"
     wanted = {
         "url": "" if environ.get("TELEGRAM_POLLING") == "true" else door,
-        "secret_token": settings.secret(environ, "TELEGRAM_WEBHOOK_SECRET"),
+        "secret_token": secret_of(environ, "TELEGRAM_WEBHOOK_SECRET"),
         "allowed_updates": UPDATES,
     }
-    address = f"{environ['TELEGRAM_API_URL']}/bot{settings.secret(environ, 'TELEGRAM_BOT_TOKEN')}/setWebhook"
+    address = f"{environ['TELEGRAM_API_URL']}/bot{secret_of(environ, 'TELEGRAM_BOT_TOKEN')}/setWebhook"
     answer = httpx.post(address, json=wanted, timeout=10.0, trust_env=False)
     if answer.status_code != httpx.codes.OK:
         print(f"Telegram refused the webhook: {answer.status_code} {answer.json().get('description', '')}", file=sys.stderr)

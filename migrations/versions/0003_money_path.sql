@@ -268,6 +268,10 @@ CREATE TABLE swap (
 CREATE UNIQUE INDEX swap_live_payout ON swap (payout_id) WHERE payout_id IS NOT NULL AND state NOT IN ('abandoned', 'refunded', 'lost');
 CREATE UNIQUE INDEX swap_live_conversion ON swap (conversion_id) WHERE conversion_id IS NOT NULL AND state NOT IN ('abandoned', 'refunded', 'lost');
 
+-- Which exchange an arrival came from.
+CREATE INDEX swap_payout_hash ON swap (payout_hash) WHERE payout_hash IS NOT NULL;
+CREATE INDEX swap_refund_hash ON swap (refund_hash) WHERE refund_hash IS NOT NULL;
+
 -- After 'created' what the exchange agreed to never changes.
 CREATE FUNCTION swap_terms_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -324,6 +328,7 @@ CREATE TABLE transfer (
 -- At most one transfer for a swap, and for a direct payout, that is not given up.
 CREATE UNIQUE INDEX transfer_live_swap ON transfer (swap_id) WHERE swap_id IS NOT NULL AND state NOT IN ('cancelled', 'failed_onchain', 'superseded');
 CREATE UNIQUE INDEX transfer_live_payout ON transfer (payout_id) WHERE payout_id IS NOT NULL AND state NOT IN ('cancelled', 'failed_onchain', 'superseded');
+CREATE INDEX transfer_signed ON transfer (wallet_id, signed_at) WHERE signed_at IS NOT NULL;
 CREATE INDEX transfer_in_flight ON transfer (wallet_id) WHERE state IN ('signed', 'broadcast', 'mined', 'stuck');
 
 CREATE FUNCTION transfer_terms_stay() RETURNS trigger LANGUAGE plpgsql AS $$

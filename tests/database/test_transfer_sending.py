@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +23,7 @@ from tests.support.fake_exchange import an_address
 from tests.support.hostpay import CHAIN_ID, Harbour, TestChain, a_chain, a_harbour
 
 GWEI = 10**9
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,48 @@ def test_a_crash_at_any_question_to_the_chain_pays_neither_twice_nor_never(harbo
     assert len(paid) >= 5
     assert set(paid.values()) == {DOLLAR}
     assert harbour.test_chain.node.nonce(harbour.address) == int(harbour.value("SELECT next_nonce FROM wallet"))
+
+
+# A process of its own that dies without a word at the n-th time that a failpoint is reached.
+KILLED = """
+import json, os, sys
+from PGP_COMMON import failpoints
+from PGP_COMMON.directory import service_named
+from PGP_COMMON.runtime import Runtime
+environ, step, subject, point, call = json.loads(sys.stdin.read())
+runtime = Runtime(service_named("pgp-hostpay3-v1"), environ)
+runtime.db._publish = None
+runtime.engine.publish = lambda wakes: None
+reached = [0]
+def die():
+    reached[0] += 1
+    if reached[0] == call:
+        os._exit(137)
+failpoints.arm({point: die})
+runtime.engine.run(step, subject)
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "point", "call"),
+    [
+        ("transfer.sign", "transfer.sign.start.before_commit", 1),
+        ("transfer.sign", "transfer.sign.start.after_commit", 1),
+        # The second thing that the first look asks is the sending of the bytes.
+        ("transfer.watch", "http.ethereum.answered", 2),
+    ],
+)
+def test_a_process_that_is_killed_leaves_a_transfer_that_is_paid_once(harbour, step, point, call):
+    recipient = an_address()
+    asked = harbour.ask(units=DOLLAR, recipient=recipient)
+    if step == "transfer.watch":
+        harbour.run("transfer.sign", asked)
+    told = json.dumps([harbour._environment, step, str(asked), point, call])
+    ended = subprocess.run([sys.executable, "-c", KILLED], input=told, text=True, check=False, capture_output=True, cwd=ROOT)
+    assert ended.returncode == 137, ended.stderr
+    finish(harbour, asked)
+    assert harbour.test_chain.received(recipient, token=True) == DOLLAR
+    assert (harbour.test_chain.node.nonce(harbour.address), len(harbour.attempts(asked))) == (1, 1)
 
 
 # --- answers are lost

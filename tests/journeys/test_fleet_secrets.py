@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deploy.local import scheduler
+from deploy.emulators import scheduler
 from deploy.local.demo import acts
 from deploy.local.demo.people import Owner
 from PGP_COMMON.fleet import FLEET

@@ -93,8 +93,10 @@ def policy(retry: Any, fallback: RetryPolicy = DEFAULTS) -> RetryPolicy:
 
 
 def read_file(path: Path) -> list[Any]:
-    """Read the queues of a server. Raises ValueError with a sentence, and OSError, for a file that cannot be used."""
+    """Read the queues of a server: a list, or an object that holds it under `queues`. Raises ValueError with a sentence, and OSError."""
     entries = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(entries, dict):
+        entries = entries.get("queues")
     if not isinstance(entries, list):
         raise ValueError(f"{path}: a list of queues is expected")  # noqa: TRY004 - one error for the whole file
     queues = [from_entry(entry) for entry in entries]

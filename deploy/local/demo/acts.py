@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from deploy.local import scheduler
+from deploy.emulators import scheduler
 from deploy.local.demo.people import Buyer, Owner
 from deploy.local.demo.world import World
 

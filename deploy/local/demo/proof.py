@@ -133,10 +133,11 @@ def unconverted(tx: Transaction, payment_ids: list[str]) -> list[str]:
         """,
         ids=payment_ids,
     )
-    return [_how_far(row) for row in rows]
+    return [how_far(row) for row in rows]
 
 
-def _how_far(row: Unconverted) -> str:
+def how_far(row: Unconverted) -> str:
+    """Where a payment's money is, in a sentence."""
     if row.conversion_id is None:
         return f"payment {row.provider_id} is {row.state or 'not credited'}"
     return f"payment {row.provider_id} is in conversion {row.conversion_id}, which is {row.conversion_state}" + (f": {row.reason}" if row.reason else "")

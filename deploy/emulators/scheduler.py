@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 import httpx
 
-from deploy.local import cron, settings
-from PGP_COMMON.config import environment
+from deploy.emulators import cron
+from PGP_COMMON.config import environment, secret_of
 from PGP_COMMON.doors import SCHEDULE_TIME
 from PGP_COMMON.errors import Misconfigured
 from PGP_COMMON.fleet import FLEET
@@ -57,7 +57,7 @@ class Bell:
         missing = sorted({job.service.url_setting for job in jobs().values()} - set(self.environ))
         if missing:
             raise Misconfigured(f"the scheduler cannot start: {', '.join(missing)} missing")
-        self.keys = BaseTokenManager(lambda: settings.secret(self.environ, "WEBHOOK_SIGNING_KEY"))
+        self.keys = BaseTokenManager(lambda: secret_of(self.environ, "WEBHOOK_SIGNING_KEY"))
         self.http = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
     def ring(self, job: Job, at: datetime) -> int:
@@ -131,7 +131,7 @@ def interval(text: str) -> tuple[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM. Addresses and the key come from the settings, as for a service."""
-    parser = argparse.ArgumentParser(prog="scheduler", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deploy.emulators.scheduler", description=__doc__)
     parser.add_argument("--every", action="append", type=interval, default=[], metavar="NAME=SECONDS", help="ring so often instead of by cron")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)

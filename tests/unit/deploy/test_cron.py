@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.local.cron import matches, values
+from deploy.emulators.cron import matches, values
 from PGP_COMMON.fleet import FLEET
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)  # a Sunday

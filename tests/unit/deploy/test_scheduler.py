@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import files, scheduler, settings
+from deploy.emulators import scheduler
+from deploy.emulators.scheduler import Bell, Clock, Job
+from deploy.local import files, settings
 from deploy.local.files import StateDir
-from deploy.local.scheduler import Bell, Clock, Job
 from deploy.local.secrets import init
+from PGP_COMMON.config import secret_of
 from PGP_COMMON.doors import SCHEDULE_TIME
 from PGP_COMMON.errors import Misconfigured, Unauthenticated
 from PGP_COMMON.fleet import FLEET
@@ -82,7 +84,7 @@ def test_a_call_carries_a_signature_that_holds_for_its_time_and_for_no_other(bel
     ((path, headers),) = door.calls
     assert path == "/sweep"
     assert headers[SCHEDULE_TIME] == "2026-03-01T09:30:15Z"
-    keys = BaseTokenManager(lambda: settings.secret(bell.environ, "WEBHOOK_SIGNING_KEY"))
+    keys = BaseTokenManager(lambda: secret_of(bell.environ, "WEBHOOK_SIGNING_KEY"))
     keys.check(headers[HEADER], audience=job.service.name, subject="sweep/2026-03-01T09:30:15Z", body=b"")
     with pytest.raises(Unauthenticated):
         keys.check(headers[HEADER], audience=job.service.name, subject="sweep/2026-03-01T09:30:16Z", body=b"")
@@ -92,7 +94,7 @@ def test_a_refusal_is_told_and_a_door_that_is_away_is_no_error(bell: Bell, door:
     door.status = 503
     assert bell.ring(scheduler.jobs()["sweep"], datetime.now(UTC)) == 503
     nobody = settings.service_urls(dict.fromkeys([service.name for service in FLEET], 9), "127.0.0.1")
-    away = Bell({"WEBHOOK_SIGNING_KEY": settings.secret(bell.environ, "WEBHOOK_SIGNING_KEY"), **nobody})
+    away = Bell({"WEBHOOK_SIGNING_KEY": secret_of(bell.environ, "WEBHOOK_SIGNING_KEY"), **nobody})
     assert away.ring(scheduler.jobs()["sweep"], datetime.now(UTC)) == 0
     away.http.close()
 
