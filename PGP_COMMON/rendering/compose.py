@@ -161,15 +161,15 @@ def render_dockerfile() -> str:
         "ARG BASE=python:3.11-slim-bookworm",
         "FROM ${BASE} AS fleet",
         "WORKDIR /app",
-        "ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1",
+        "ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1",
         "COPY requirements.txt ./",
         "# A distribution's own Python lets nobody install into it.",
         "RUN python3 -m venv /opt/venv && pip install --require-hashes -r requirements.txt",
-        "COPY pyproject.toml requirements.in ./",
         *(f"COPY {folder} {folder}" for folder in _folders()),
         "COPY deploy/__init__.py deploy/queues.json deploy/",
-        "# A checkout may be for its owner's eyes only.",
-        f"RUN pip install --no-deps --no-build-isolation --editable . && chmod -R a+rX . && useradd --uid {USER_ID} --no-create-home pgp",
+        "# The product is not built: nothing but what is pinned above is downloaded. A checkout may be for its owner's eyes only, hence the modes.",
+        """RUN printf '#!/bin/sh\\nexec python -m PGP_COMMON.cli "$@"\\n' > /opt/venv/bin/pgp && chmod 755 /opt/venv/bin/pgp && chmod -R a+rX /app \\""",
+        f"    && useradd --uid {USER_ID} --no-create-home pgp",
         f"USER {USER_ID}",
         'CMD ["pgp", "--help"]',
         "",
@@ -185,7 +185,7 @@ def render_dockerfile() -> str:
 
 def render_ignore() -> str:
     """What a build may see: what the Dockerfile copies, and not the secrets, books and environments that lie about in a checkout."""
-    seen = ["requirements.txt", "requirements.in", "pyproject.toml", *_folders(), "deploy/__init__.py", "deploy/queues.json", "deploy/simulators"]
+    seen = ["requirements.txt", *_folders(), "deploy/__init__.py", "deploy/queues.json", "deploy/simulators"]
     return "\n".join([notice(SOURCE, comment="# {}"), "*", *(f"!{name}" for name in seen), "**/__pycache__", "**/*.pyc", ""])
 
 
