@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
 from PGP_COMMON.clients.secrets import CachedSecrets, GoogleSecretManager, SecretsFile
-from PGP_COMMON.errors import Misconfigured
+from PGP_COMMON.errors import Misconfigured, PgpError
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Service
 from PGP_COMMON.settings import CATALOGUE, PARSERS, Setting
@@ -45,12 +45,33 @@ class BaseConfigManager:
         self.names = tuple(dict.fromkeys((*service.settings, *needed_urls(service))))
         self._values: dict[str, Any] = {}
         self._secrets = self._secret_source()
-        faults = [fault for name in self.names if (fault := self._load(CATALOGUE[name]))]
+        faults = list(self._faults())
         if faults:
             raise Misconfigured(f"{service.name} cannot start: " + "; ".join(faults))
 
+    def _faults(self) -> Iterator[str]:
+        """A sentence for each setting at fault; the secrets that are not given for one reason share one."""
+        unread: dict[str, list[str]] = {}
+        away = ""
+        for name in self.names:
+            # A vendor that is in trouble is waited for once, not once a secret.
+            if away and CATALOGUE[name].secret and not self._environ.get(name):
+                unread[away].append(name)
+                continue
+            try:
+                fault = self._load(CATALOGUE[name])
+            except PgpError as error:
+                unread.setdefault(str(error), []).append(name)
+                away = "" if isinstance(error, Misconfigured) else str(error)
+                continue
+            if fault:
+                yield fault
+        yield from (f"{', '.join(names)} cannot be read ({reason})" for reason, names in unread.items())
+
     def _secret_source(self) -> CachedSecrets:
-        ttl_s = int(self._environ.get("SECRETS_TTL_S") or CATALOGUE["SECRETS_TTL_S"].default or 60)
+        given = self._environ.get("SECRETS_TTL_S", "")
+        # What is malformed is told with everything else.
+        ttl_s = int(given if given.isdecimal() else CATALOGUE["SECRETS_TTL_S"].default or 60)
         path = self._environ.get("SECRETS_FILE", "")
         if path:
             return CachedSecrets(SecretsFile(path), ttl_s=ttl_s)

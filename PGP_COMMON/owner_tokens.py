@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flask import Flask, request
-from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, verify_jwt_in_request
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt, get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
@@ -20,6 +21,8 @@ ISSUER = "paygateprime"
 AUDIENCE = "pgp-owners"
 # Ours have about 400 characters; what is far longer is not read at all.
 MAX_HEADER = 4096
+_ACCOUNT = re.compile(r"[1-9][0-9]{0,17}")
+REFUSED = "sign in first: the access token is missing, over or not ours"
 
 
 def prepare(app: Flask, runtime: Runtime) -> None:
@@ -48,11 +51,15 @@ def issue(account_id: int) -> str:
 def check() -> None:
     """Raises Unauthenticated unless the request carries a valid access token."""
     if len(request.headers.get("Authorization", "")) > MAX_HEADER:
-        raise Unauthenticated("sign in first: this is no access token")
+        raise Unauthenticated(REFUSED)
     try:
         verify_jwt_in_request()
     except (JWTExtendedException, PyJWTError, ValueError, RecursionError) as error:
-        raise Unauthenticated("sign in first: the access token is missing, over or not ours") from error
+        raise Unauthenticated(REFUSED) from error
+    claims = get_jwt()
+    # The library takes a token without an end, and any kind but "refresh".
+    if claims.get("type") != "access" or "exp" not in claims or not _ACCOUNT.fullmatch(get_jwt_identity()):
+        raise Unauthenticated(REFUSED)
 
 
 def account_id() -> int:

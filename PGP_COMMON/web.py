@@ -143,8 +143,9 @@ def _answer_error(error: Exception) -> Response:
         return problem(error.code or 500, "http", TITLES.get(error.code or 500, error.name))
     if isinstance(error, Busy):
         return problem(503, error.reason, TITLES[503], retry_after_s=error.retry_after_s)
-    if isinstance(error, Unauthenticated | Forbidden) or (door is Door.PUBLIC and isinstance(error, GiveUp)):
-        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
+    # What is not in the table is not said for people: its sentence may name what is inside.
+    if isinstance(error, Unauthenticated | Forbidden) or (door is Door.PUBLIC and isinstance(error, tuple(STATUS))):
+        status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
         return problem(status, error.reason, str(error), retry_after_s=getattr(error, "retry_after_s", None), fields=error.data.get("fields"))
     if isinstance(error, TryAgain | Lost) and door is Door.PUBLIC:
         return problem(503, error.reason, TITLES[503], retry_after_s=getattr(error, "retry_after_s", None) or 5)

@@ -12,6 +12,7 @@ from flask import Blueprint, Flask, Response, g, jsonify, make_response, request
 from flask_cors import CORS
 
 from PGP_COMMON import doors, owner_tokens, web
+from PGP_COMMON.errors import NotFound
 from PGP_COMMON.limits import Counters
 from PGP_COMMON.money import from_units, plain
 from PGP_WEBAPI_v1 import account_store, channel_store, forms, openapi, payout_store, sessions, steps
@@ -74,13 +75,15 @@ PREPARE = (prepare,)
 
 @blueprint.before_request
 def limit() -> None:
-    """So many requests a minute for an owner, or for an address that is nobody yet."""
+    """So many requests a minute for an owner, or for an address that is nobody yet; no thing has a number that no row can have."""
     process = web.runtime()
     who = f"account:{g.account_id}" if "account_id" in g else f"address:{doors.caller_address(process)}"
     process.clients.counters.use(f"api:{who}", limit=process.config.integer("API_PER_MINUTE"), window_s=60)
     if "account_id" in g:
         # Read before the view takes a connection: a second one from the same small pool could wait for itself.
         g.account = sessions.signed_in(process.db, g.account_id)
+    if any(number >= 2**63 for number in (request.view_args or {}).values()):
+        raise NotFound("There is nothing here.")
 
 
 def _limit_sign_in(email: str) -> None:

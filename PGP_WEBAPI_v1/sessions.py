@@ -6,8 +6,6 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PGP_COMMON.database import BaseDatabaseManager, Transaction
@@ -34,14 +32,9 @@ class Session:
     refresh_token: str
 
 
-@contextmanager
-def _unhurried() -> Iterator[None]:
+def _take_time(started: float) -> None:
     """Let the time of the answer say nothing of whether an account exists."""
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        time.sleep(max(0.0, UNHURRIED_S - (time.monotonic() - started)))
+    time.sleep(max(0.0, UNHURRIED_S - (time.monotonic() - started)))
 
 
 def register(db: BaseDatabaseManager, form: forms.Register) -> None:
@@ -49,8 +42,9 @@ def register(db: BaseDatabaseManager, form: forms.Register) -> None:
 
     Registering an address that nobody has verified starts over: only the newest mail works, and it stands for the newest password.
     """
+    started = time.monotonic()
     hashed = passwords.hashed(form.password, form.email)
-    with _unhurried(), db.transaction() as tx:
+    with db.transaction() as tx:
         account_id = account_store.add_account(tx, email=form.email, password_hash=hashed)
         if account_id is not None:
             owners.add(tx, account_id=account_id, display_name=form.display_name)
@@ -59,6 +53,7 @@ def register(db: BaseDatabaseManager, form: forms.Register) -> None:
         if account_id is not None:
             one_time_tokens.withdraw(tx, account_id=account_id, purpose="verify_email")
             mails.send(tx, "verify_email", account_id, token=one_time_tokens.issue(tx, account_id=account_id, purpose="verify_email", lifetime_s=DAY_S))
+    _take_time(started)
 
 
 def verify_email(db: BaseDatabaseManager, token: str) -> None:
@@ -81,15 +76,16 @@ def sign_in(db: BaseDatabaseManager, form: forms.Login) -> Session:
 
 
 def _recognised(db: BaseDatabaseManager, form: forms.Login) -> account_store.Account:
-    with _unhurried():
+    started = time.monotonic()
+    with db.reading() as tx:
+        account = account_store.account_by_email(tx, form.email)
+    right = passwords.fits(account.password_hash if account else passwords.NOBODY, form.password)
+    if account is not None and not account.locked:
+        if right:
+            return account
         with db.reading() as tx:
-            account = account_store.account_by_email(tx, form.email)
-        right = passwords.fits(account.password_hash if account else passwords.NOBODY, form.password)
-        if account is not None and not account.locked:
-            if right:
-                return account
-            with db.reading() as tx:
-                account_store.note_failed_login(tx, account.id)
+            account_store.note_failed_login(tx, account.id)
+    _take_time(started)
     raise Unauthenticated(WRONG)
 
 
@@ -135,11 +131,13 @@ def signed_in(db: BaseDatabaseManager, account_id: int) -> account_store.Account
 
 def forgot_password(db: BaseDatabaseManager, email: str) -> None:
     """Mail a way to a new password; the same, seen from outside, for an address that nobody has."""
-    with _unhurried(), db.transaction() as tx:
+    started = time.monotonic()
+    with db.transaction() as tx:
         account = account_store.account_by_email(tx, email)
         if account is not None:
             one_time_tokens.withdraw(tx, account_id=account.id, purpose="reset_password")
             mails.send(tx, "reset_password", account.id, token=one_time_tokens.issue(tx, account_id=account.id, purpose="reset_password", lifetime_s=HOUR_S))
+    _take_time(started)
 
 
 def reset_password(db: BaseDatabaseManager, form: forms.ResetPassword) -> None:

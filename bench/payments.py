@@ -4,181 +4,142 @@ from __future__ import annotations
 
 import json
 import secrets
+import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
-from bench import client
+from bench import client, store
+from bench.fleet import Fleet
+from bench.store import Progress
 from deploy.local.demo import acts, people
-from deploy.local.demo.people import Owner
-from deploy.local.demo.world import World
-from PGP_COMMON.database import BaseDatabaseManager
-from PGP_COMMON.money_machines.rows import Row
 
-TICK_S: Final = 0.1
-# A fleet that does less than two payments a second is not measured but broken.
-PATIENCE_S: Final = 300.0
+TICK_S: Final = 0.25
+# A fleet that does so little is not slow but stuck.
+PATIENCE_S: Final = 240.0
+PAYERS: Final = 8
 JSON: Final = {"Content-Type": "application/json"}
-# One notice a payment, the vendor's last. `payout`: nothing moves on the chain, which is another road.
-PAY: Final = {"pay_currency": "eth", "statuses": ["finished"], "payout": False}
-
-
-class StuckError(RuntimeError):
-    """What was waited for did not come."""
+# The buyer opens the payment, and later pays it. Nothing goes over the chain (`payout`): that is another road.
+OPEN: Final = {"pay_currency": "eth", "statuses": ["waiting"], "payout": False}
+FINISH: Final = {"statuses": ["finished"]}
 
 
 @dataclass(frozen=True)
-class Shop:
-    """A fresh owner with a channel, whose orders are ours alone."""
+class Delays:
+    """Seconds from the kept notice to something, of all payments of a run."""
 
-    owner: Owner
+    median_s: float
+    p99_s: float
+    longest_s: float
 
-    @property
-    def channel_id(self) -> int:
-        """The channel's id in our books."""
-        return self.owner.channel_id
-
-
-def open_shop(world: World) -> Shop:
-    """Let a new owner register and connect a channel, as in the demonstration."""
-    owner = people.owners()[-1]
-    acts.found_channel(world, owner)
-    return Shop(owner)
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Delays:
+        """Sum up."""
+        ordered = sorted(seconds)
+        return cls(statistics.median(ordered), ordered[int(0.99 * len(ordered))], ordered[-1])
 
 
 @dataclass(frozen=True)
-class Progress(Row):
-    """How far a channel's orders are."""
+class Run:
+    """What came of payments that were paid together: payments a second from the first notice to the last message, delays, and who worked for it."""
 
-    orders: int
-    offered: int
-    quiet: bool
-    invited: int
-    told: int
-    accrued: int
-
-
-def progress(db: BaseDatabaseManager, shop: Shop) -> Progress:
-    """Count what has come of a shop's orders. `quiet`: the bot has nothing left to say."""
-    with db.reading() as tx:
-        found = tx.one(
-            Progress,
-            """
-            SELECT count(*) AS orders, count(i.url) AS offered,
-                   NOT EXISTS (SELECT 1 FROM work WHERE step IN ('bot.say', 'invoice.create') AND state = 'open') AS quiet,
-                   count(v.id) FILTER (WHERE v.state = 'sent') AS invited, count(n.id) FILTER (WHERE n.state = 'sent') AS told, count(a.id) AS accrued
-              FROM orders o
-              JOIN invoice i ON i.order_id = o.id
-              LEFT JOIN processed_payments p ON p.order_id = o.id
-              LEFT JOIN payout_accumulation a ON a.payment_id = p.id
-              LEFT JOIN notification n ON n.subject = p.id AND n.kind = 'sale'
-              LEFT JOIN entitlement e ON e.order_id = o.id
-              LEFT JOIN invite v ON v.entitlement_id = e.id
-             WHERE o.channel_id = :channel
-            """,
-            channel=shop.channel_id,
-        )
-    if found is None:
-        raise StuckError("nothing can be counted")
-    return found
-
-
-def until(what: str, done: Callable[[], bool]) -> None:
-    """Look until it is so. Raises StuckError."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        if time.monotonic() > deadline:
-            raise StuckError(f"waited {PATIENCE_S:.0f} s for {what}")
-        time.sleep(TICK_S)
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """Orders with payment links, and how many of them a second the bot made."""
-
-    invoices: list[str]
+    payments: int
     per_second: float
+    credited: Delays
+    invited: Delays
+    told: Delays
+    all_done: Delays
+    cpu_ms: dict[str, float]
 
 
-def order(world: World, db: BaseDatabaseManager, shop: Shop, count: int) -> Ordered:
-    """Let so many new buyers open the channel's link in the bot, and wait until each has his payment link."""
-    start = shop.owner.links["subscribe"][str(shop.owner.tier_id)].partition("start=")[2]
-    url = f"{world.simulators['telegram']}/_control/updates"
-    said = [json.dumps({"user": {"id": 10**9 + secrets.randbelow(10**9), "first_name": "Reader"}, "text": f"/start {start}"}).encode() for _ in range(count)]
-    before, begun = progress(db, shop).offered, time.perf_counter()
-    client.burst(url, [client.post(url, body, JSON) for body in said], connections=8)
-    until("payment links", lambda: (now := progress(db, shop)).offered >= before + count and now.quiet)
-    return Ordered(_invoices(db, shop), count / (time.perf_counter() - begun))
+class Shop:
+    """A fresh owner with one channel, whose orders are the benchmark's alone."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        """Let a new owner register and connect a channel, as in the demonstration."""
+        self.fleet = fleet
+        self._owner = people.owners()[-1]
+        acts.found_channel(fleet.world, self._owner)
+
+    def progress(self) -> Progress:
+        """How far its orders are."""
+        with self.fleet.db.reading() as tx:
+            return store.progress(tx, self._owner.channel_id)
+
+    def order(self, count: int) -> float:
+        """Let so many new buyers open the channel's link in the bot, until each has his payment link; gives orders a second."""
+        start = self._owner.links["subscribe"][str(self._owner.tier_id)].partition("start=")[2]
+        url = f"{self.fleet.world.simulators['telegram']}/_control/updates"
+        said = [{"user": {"id": 10**9 + secrets.randbelow(10**9), "first_name": "Reader"}, "text": f"/start {start}"} for _ in range(count)]
+        before, begun = self.progress().offered, time.perf_counter()
+        client.burst(url, [client.post(url, json.dumps(body).encode(), JSON) for body in said], connections=PAYERS)
+        until("payment links", lambda: self.progress().offered >= before + count)
+        took_s = time.perf_counter() - begun
+        until("the bot to say everything", lambda: self.progress().quiet)
+        return count / took_s
+
+    def open_payments(self) -> list[str]:
+        """Let every buyer choose his coin, so that his payment waits for his money; gives the vendor's ids."""
+        with self.fleet.db.reading() as tx:
+            invoices = store.unpaid_invoices(tx, self._owner.channel_id)
+        base = f"{self.fleet.world.simulators['nowpayments']}/_control/invoices"
+        client.burst(base, [client.post(f"{base}/{invoice}/pay", json.dumps(OPEN).encode(), JSON) for invoice in invoices], connections=PAYERS)
+        until("payments to be seen", lambda: self.progress().observed >= len(invoices))
+        with self.fleet.db.reading() as tx:
+            return store.observed_payments(tx, self._owner.channel_id)
+
+    def notices(self) -> list[bytes]:
+        """The vendor's notices about these payments so far, as it sent them."""
+        with self.fleet.db.reading() as tx:
+            return store.notices(tx, self._owner.channel_id)
+
+    def settle(self) -> None:
+        """Wait until no notice waits any more."""
+        until("notices to be settled", lambda: self.progress().settled)
+
+    def pay(self, payments: Sequence[str], *, per_second: float = 0.0) -> Run:
+        """Pay, so many a second (0: as fast as eight payers can), until everything has followed from all of them."""
+        base = f"{self.fleet.world.simulators['nowpayments']}/_control/payments"
+        requests = [client.post(f"{base}/{payment}/pay", json.dumps(FINISH).encode(), JSON) for payment in payments]
+        before, used = self.progress(), self.fleet.cpu_s()
+        if per_second:
+            client.steadily(base, requests, connections=PAYERS, per_second=per_second)
+        else:
+            client.burst(base, requests, connections=PAYERS)
+        until("invites, notices and accumulations", lambda: self.progress().delivered >= before.delivered + len(payments))
+        used = self.fleet.cpu_s() - used
+        with self.fleet.db.reading() as tx:
+            done = store.settled(tx, list(payments))
+        if len(done) != len(payments):
+            raise SystemExit(f"{len(done)} of {len(payments)} payments can be followed")
+        return _run(done, used)
 
 
-@dataclass(frozen=True)
-class Invoice(Row):
-    """An invoice that nobody has paid."""
-
-    provider_id: str
-
-
-def _invoices(db: BaseDatabaseManager, shop: Shop) -> list[str]:
-    with db.reading() as tx:
-        rows = tx.all(
-            Invoice,
-            """
-            SELECT i.provider_id FROM invoice i JOIN orders o ON o.id = i.order_id
-             WHERE o.channel_id = :channel AND o.state = 'invoiced' AND i.provider_id IS NOT NULL ORDER BY i.id
-            """,
-            channel=shop.channel_id,
-        )
-    return [row.provider_id for row in rows]
+def _run(done: Sequence[store.Done], used_s: Counter[str]) -> Run:
+    ends = [max(one.invited_s, one.told_s, one.credited_s) for one in done]
+    last = max(one.kept_at.timestamp() + end for one, end in zip(done, ends, strict=True))
+    return Run(
+        payments=len(done),
+        per_second=len(done) / (last - _first(done).timestamp()),
+        credited=Delays.of([one.credited_s for one in done]),
+        invited=Delays.of([one.invited_s for one in done]),
+        told=Delays.of([one.told_s for one in done]),
+        all_done=Delays.of(ends),
+        cpu_ms={name: 1000 * seconds / len(done) for name, seconds in used_s.most_common()},
+    )
 
 
-@dataclass(frozen=True)
-class Done(Row):
-    """One payment: when its notice was kept, and seconds from then until it was credited, the invite sent, the owner told."""
-
-    kept_at: Any
-    credited_s: float
-    invited_s: float
-    told_s: float
+def _first(done: Sequence[store.Done]) -> datetime:
+    return min(one.kept_at for one in done)
 
 
-def pay(world: World, db: BaseDatabaseManager, shop: Shop, invoices: Sequence[str], *, per_second: float = 0.0) -> list[Done]:
-    """Pay invoices, so many a second (0: as fast as eight payers can), and wait until everything has followed from all of them."""
-    base = f"{world.simulators['nowpayments']}/_control/invoices"
-    body = json.dumps(PAY).encode()
-    before = progress(db, shop)
-    requests = [client.post(f"{base}/{invoice}/pay", body, JSON) for invoice in invoices]
-    if per_second:
-        client.steadily(base, requests, per_second=per_second)
-    else:
-        client.burst(base, requests, connections=8)
-    wanted = len(invoices)
-    until("invites, notices and accumulations", lambda: all_there(progress(db, shop), before, wanted))
-    return settled(db, shop)[-wanted:]
-
-
-def all_there(now: Progress, before: Progress, wanted: int) -> bool:
-    """Whether everything has followed from so many more payments."""
-    return min(now.invited - before.invited, now.told - before.told, now.accrued - before.accrued) >= wanted
-
-
-def settled(db: BaseDatabaseManager, shop: Shop) -> list[Done]:
-    """Every payment of a shop with its delays, in the order in which the notices were kept."""
-    with db.reading() as tx:
-        return tx.all(
-            Done,
-            """
-            SELECT b.first_seen AS kept_at, CAST(extract(epoch FROM p.credited_at - b.first_seen) AS float8) AS credited_s,
-                   CAST(extract(epoch FROM h.at - b.first_seen) AS float8) AS invited_s, CAST(extract(epoch FROM n.sent_at - b.first_seen) AS float8) AS told_s
-              FROM orders o
-              JOIN processed_payments p ON p.order_id = o.id AND p.state = 'credited'
-              JOIN work w ON w.step = 'payment.settle' AND w.correlation = p.correlation
-              JOIN inbox b ON encode(b.body_sha256, 'hex') = w.subject
-              JOIN entitlement e ON e.order_id = o.id
-              JOIN invite v ON v.entitlement_id = e.id
-              JOIN state_history h ON h.machine = 'invite' AND h.subject = v.id AND h.target = 'sent'
-              JOIN notification n ON n.kind = 'sale' AND n.subject = p.id
-             WHERE o.channel_id = :channel ORDER BY b.id
-            """,
-            channel=shop.channel_id,
-        )
+def until(what: str, claim: Callable[[], bool]) -> None:
+    """Look until it is so. Raises SystemExit with what was waited for."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not claim():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {PATIENCE_S:.0f} s for {what}")
+        time.sleep(TICK_S)

@@ -73,7 +73,12 @@ def main() -> None:
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     log.configure("pgp", log_format="terminal")
     try:
-        build(called)()
+        build(called)(prog_name="pgp")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("deploy."):
+            raise
+        typer.secho("the fleet on one machine is no part of the image: do this in a checkout", fg="red", err=True)
+        sys.exit(1)
     except PgpError as error:
         typer.secho(str(error), fg="red", err=True)
         sys.exit(1)

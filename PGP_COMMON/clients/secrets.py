@@ -103,7 +103,7 @@ class GoogleSecretManager:
         except exceptions.DeadlineExceeded as error:
             raise AnswerLost(vendor=VENDOR) from error
         except (exceptions.GoogleAPIError, GoogleAuthError) as error:
-            raise VendorDown(vendor=VENDOR, fast=True) from error
+            raise VendorDown("Google Secret Manager was not reached; without SECRETS_FILE secrets come from there", vendor=VENDOR, fast=True) from error
         return _checked(name, payload)
 
 

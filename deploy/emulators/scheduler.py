@@ -139,7 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    bell, clock = Bell(), Clock(jobs().values(), dict(given.every), time.time())
+    try:
+        bell, clock = Bell(), Clock(jobs().values(), dict(given.every), time.time())
+        log.info("the key %s signs", bell.keys.keys[0].kid)
+    except (Misconfigured, ValueError) as error:
+        log.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
+        return 2
     log.info("%d schedules", len(clock.jobs))
     run(bell, clock, stop)
     return 0

@@ -11,6 +11,7 @@ How a simulator uses it:
 reset). One use meets one fault, in the order in which they were armed. `GET /_control/faults` lists what is still armed.
 `POST /_control/reset` disarms all faults and calls `on_reset(False)`; with `{"books": true}` it calls `on_reset(True)`, which should
 also forget everything. `GET /_control/books` is one object with a JSON list per book; `GET /_control/books/<name>` is one list.
+`GET /_control/calls` says how often each operation was asked for since the simulator started.
 
 An operation is the vendor's method and path ("POST /v1/invoice", "GET /v1/payment/{id}": the name within braces does not matter), or
 what `operation_of(request)` says ("sendMessage"), or a webhook's name. An operation that nobody knows is refused when it is armed.
@@ -40,6 +41,7 @@ import select
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -120,6 +122,7 @@ class Desk:
         self._webhooks = set(webhooks)
         self._on_reset = on_reset
         self._armed: list[Fault] = []
+        self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def attach(self, app: Flask) -> Flask:
@@ -127,6 +130,7 @@ class Desk:
         self._app = app
         self._inner = app.wsgi_app
         app.register_blueprint(self._blueprint())
+        app.after_request(self._count)
         app.wsgi_app = self._wsgi  # type: ignore[method-assign]
         return app
 
@@ -167,6 +171,14 @@ class Desk:
             self._armed = []
         self._on_reset(books)
 
+    def _count(self, response: Response) -> Response:
+        if not request.path.startswith(CONTROL):
+            rule = f"{request.method} {request.url_rule.rule}" if request.url_rule else None
+            operation = self._operation_of(request) if self._operation_of else rule
+            with self._lock:
+                self._calls[same(operation or "unknown")] += 1
+        return response
+
     def _known(self) -> set[str]:
         rules = {same(f"{method} {rule.rule}") for rule in self._app.url_map.iter_rules() for method in rule.methods or ()}
         return rules | self._operations
@@ -190,6 +202,10 @@ class Desk:
             order = request.get_json(force=True, silent=True) or {}
             self.reset(books=order.get("books") is True)
             return jsonify(ok=True)
+
+        @door.get("/calls")
+        def calls() -> Any:
+            return jsonify(self._calls)
 
         @door.get("/books")
         def books() -> Any:

@@ -55,6 +55,14 @@ def order(http):
     return http.post("/v1/order", json={"a": 1})
 
 
+def test_calls_are_counted_by_operation_and_the_door_itself_is_not(http, done):
+    order(http)
+    order(http)
+    http.get("/v1/order/7")
+    http.get("/nowhere")
+    assert http.get("/_control/calls").json() == {"POST /v1/order": 2, "GET /v1/order/{}": 1, "unknown": 1}
+
+
 def test_a_status_fault_answers_without_doing_and_is_used_up(http, done):
     arm(http, "POST /v1/order", "status", value=503, times=2)
     assert [order(http).status_code for _ in range(3)] == [503, 503, 201]

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from PGP_BROADCAST_v1 import store
 from tests.support.town import Owner, Town
 
 DAY_S = 86400
 MANUAL = "/api/broadcasts/manual"
+NONSENSE = [
+    {},
+    [],
+    "x",
+    1,
+    {"channel_id": "1", "text": "x"},
+    {"channel_id": True, "text": "x"},
+    {"channel_id": 1.0, "text": "x"},
+    {"channel_id": -1, "text": "x"},
+    {"channel_id": 2**63, "text": "x"},
+    {"channel_id": 1, "text": None},
+    {"channel_id": 1, "text": "x" * 1001},
+    {"channel_id": 1, "text": "a\x00b"},
+    {"channel_id": 1, "text": "\ud800"},
+    {"channel_id": 1, "text": "x", "kind": "scheduled"},
+    {"channel_id": 1, "text": "x", "due_at": "2020-01-01"},
+]
 
 
 def posts(town: Town, chat: int) -> list[dict[str, object]]:
@@ -139,30 +154,10 @@ def test_somebody_elses_channel_is_as_absent_as_none(town: Town) -> None:
     assert len({str({**body, "instance": ""}) for _, body in answers}) == 1
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        [],
-        "x",
-        None,
-        {"channel_id": "1", "text": "x"},
-        {"channel_id": True, "text": "x"},
-        {"channel_id": 1.0, "text": "x"},
-        {"channel_id": -1, "text": "x"},
-        {"channel_id": 2**63, "text": "x"},
-        {"channel_id": 1, "text": None},
-        {"channel_id": 1, "text": "x" * 1001},
-        {"channel_id": 1, "text": "a\x00b"},
-        {"channel_id": 1, "text": "\ud800"},
-        {"channel_id": 1, "text": "x", "kind": "scheduled"},
-        {"channel_id": 1, "text": "x", "due_at": "2020-01-01"},
-    ],
-)
-def test_a_post_that_makes_no_sense_is_refused(town: Town, body: object) -> None:
+def test_a_post_that_makes_no_sense_is_refused(town: Town) -> None:
     owner = town.owner()
-    answer = owner.api("POST", MANUAL, body, service="broadcast")
-    assert answer.status_code == 422
+    for body in NONSENSE:
+        assert owner.api("POST", MANUAL, body, service="broadcast").status_code == 422, body
     assert town.value("SELECT count(*) FROM broadcast_manager") == 0
 
 
