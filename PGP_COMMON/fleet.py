@@ -88,7 +88,8 @@ SERVER = Service(
         Step("members.remind", "/task", "schedule time", TRANSIENT),
         Step("members.reconcile", "/task", "schedule time", VENDOR, vendor="telegram"),
     ),
-    sends=("bot.say", "invoice.create", "join.decide", "link.used", "entitlement.expire", "members.expire", "members.remind", "members.reconcile", "notify.send",
+    sends=("bot.say", "invoice.create", "join.decide", "link.used", "entitlement.expire", "members.expire", "members.remind", "members.reconcile",
+            "notify.send",
            "invite.send"),
     moves=moves("order", created="invoiced expired cancelled", invoiced="expired cancelled", part_paid="expired")
     + moves("invite", sent="joined expired", linked="expired", planned="expired", blocked="joined expired linked", expired="joined"),

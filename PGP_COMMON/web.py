@@ -137,16 +137,15 @@ def _dress(response: Response) -> Response:
 
 
 def _answer_error(error: Exception) -> Response:
-    """The only table from error to answer: the door decides (style.md 8)."""
+    """The only table from error to answer: the door decides (docs/architecture.md, Doors)."""
     door = getattr(g, "door", Door.PUBLIC)
     if isinstance(error, HTTPException):
         return problem(error.code or 500, "http", TITLES.get(error.code or 500, error.name))
     if isinstance(error, Busy):
         return problem(503, error.reason, TITLES[503], retry_after_s=error.retry_after_s)
     # What is not in the table is not said for people: its sentence may name what is inside.
-    if isinstance(error, Unauthenticated | Forbidden) or (door is Door.PUBLIC and isinstance(error, tuple(STATUS))):
-        status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
-        return problem(status, error.reason, str(error), retry_after_s=getattr(error, "retry_after_s", None), fields=error.data.get("fields"))
+    if isinstance(error, Unauthenticated | Forbidden) or (door is Door.PUBLIC and isinstance(error, GiveUp) and _status(error)):
+        return problem(_status(error) or 400, error.reason, str(error), retry_after_s=getattr(error, "retry_after_s", None), fields=error.data.get("fields"))
     if isinstance(error, TryAgain | Lost) and door is Door.PUBLIC:
         return problem(503, error.reason, TITLES[503], retry_after_s=getattr(error, "retry_after_s", None) or 5)
     if isinstance(error, PgpError) and door is not Door.PUBLIC:
@@ -155,6 +154,11 @@ def _answer_error(error: Exception) -> Response:
         return make_response(jsonify(result="parked", reason=error.reason), 200)
     logger.error("a request broke", exc_info=error, path=request.url_rule.rule if request.url_rule else "", door=door.value)
     return problem(500, "internal", TITLES[500])
+
+
+def _status(error: GiveUp) -> int | None:
+    """The status of an error that people may read, or None."""
+    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
 
 
 def problem(status: int, code: str, sentence: str, *, retry_after_s: int | None = None, fields: Any = None) -> Response:

@@ -66,7 +66,9 @@ def _take(waiting: list[str], count: int) -> list[str]:
 def _machine(db: BaseDatabaseManager) -> Machine:
     with db.reading() as tx:
         server = str(tx.value("SHOW server_version"))
-    return Machine(datetime.now(UTC).strftime("%Y-%m-%d"), len(os.sched_getaffinity(0)), platform.machine(), platform.python_version(), server.split()[0])
+    return Machine(
+        datetime.now(UTC).strftime("%Y-%m-%d"), len(os.sched_getaffinity(0)), platform.machine(), platform.python_version(), server.split(maxsplit=1)[0]
+    )
 
 
 def _say(what: str) -> None:

@@ -91,7 +91,7 @@ async def _burst(url: str, requests: list[bytes], connections: int) -> Told:
     ends: list[asyncio.Future[None]] = []
     for _ in range(connections):
         ends.append(loop.create_future())
-        await loop.create_connection(lambda end=ends[-1]: Connection(waiting, told, end), target.hostname, target.port)  # type: ignore[misc]
+        await loop.create_connection(lambda end=ends[-1]: Connection(waiting, told, end), target.hostname or "", target.port or 80)  # type: ignore[misc]
     await asyncio.wait_for(asyncio.gather(*ends), PATIENCE_S + len(requests) / 20)
     told.took_s = time.perf_counter() - started
     return told

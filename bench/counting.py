@@ -17,7 +17,7 @@ from bench.fleet import Fleet
 from PGP_COMMON.fleet import FLEET
 
 # The server's own log, one line a statement: who (the service's name), and whether a plan was made, values bound, or all at once.
-_LINE: Final = re.compile(r"^([a-z0-9-]+)\|LOG:  duration: [0-9.]+ ms  (parse|execute|statement)[^:]*: (\w+)", re.MULTILINE)
+_LINE: Final = re.compile(r"^([a-z0-9-]+)\|LOG:  duration: [0-9.]+ ms  (parse|execute|statement)[^:]*:\s+(\w+)", re.MULTILINE)
 # How long the server's sessions take to see a changed setting.
 RELOAD_S: Final = 1.5
 ENDS: Final = frozenset({"BEGIN", "COMMIT", "ROLLBACK"})

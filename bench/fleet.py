@@ -62,14 +62,14 @@ class Fleet:
         """What runs."""
         return tuple(entry for entry in book.read(self.state.fleet).entries if entry.kind in PROGRAMS)
 
-    def cpu_s(self) -> Counter[str]:
+    def cpu_s(self) -> dict[str, float]:
         """Seconds of processor time that each program, and this one, has used."""
-        used = Counter({"load": _cpu_s(psutil.Process())})
+        used: dict[str, float] = {"load": _cpu_s(psutil.Process())}
         for entry in self.programs:
             leader = entry.identity.process() if entry.identity else None
             for process in report.family_of(leader) if leader else ():
                 with suppress(psutil.Error):
-                    used[entry.name] += _cpu_s(process)
+                    used[entry.name] = used.get(entry.name, 0.0) + _cpu_s(process)
         return used
 
     def calls(self) -> Counter[str]:

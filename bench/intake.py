@@ -24,11 +24,11 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from bench import bare, client
 from bench.fleet import Fleet
 from deploy.local import files, probes, processes, report
-from deploy.local.fleet import default
 from deploy.local.ports import HOST
 from deploy.local.switch import inherited
 from PGP_COMMON.cli.serve import command
 from PGP_COMMON.directory import service_named
+from PGP_COMMON.settings import CATALOGUE
 
 SERVICE: Final = "pgp-np-ipn-v1"
 ROUNDS: Final = 5
@@ -164,7 +164,7 @@ def paused(fleet: Fleet) -> Iterator[None]:
     step_queue = service_named("pgp-orchestrator-v1").route("/process-validated-payment").queue
     if step_queue is None:
         raise SystemExit("notices have no queue")
-    project, location = (default(name, fleet.known) for name in ("CLOUD_TASKS_PROJECT_ID", "CLOUD_TASKS_LOCATION"))
+    project, location = (fleet.known.get(name) or CATALOGUE[name].default for name in ("CLOUD_TASKS_PROJECT_ID", "CLOUD_TASKS_LOCATION"))
     name = queues.queue_path(project, location, step_queue.name)
     queues.pause_queue(name=name)
     try:

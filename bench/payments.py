@@ -6,7 +6,6 @@ import json
 import secrets
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,7 +109,7 @@ class Shop:
         else:
             client.burst(base, requests, connections=PAYERS)
         until("invites, notices and accumulations", lambda: self.progress().delivered >= before.delivered + len(payments))
-        used = self.fleet.cpu_s() - used
+        used = {name: seconds - used.get(name, 0.0) for name, seconds in self.fleet.cpu_s().items()}
         with self.fleet.db.reading() as tx:
             done = store.settled(tx, list(payments))
         if len(done) != len(payments):
@@ -118,7 +117,7 @@ class Shop:
         return _run(done, used)
 
 
-def _run(done: Sequence[store.Done], used_s: Counter[str]) -> Run:
+def _run(done: Sequence[store.Done], used_s: dict[str, float]) -> Run:
     ends = [max(one.invited_s, one.told_s, one.credited_s) for one in done]
     last = max(one.kept_at.timestamp() + end for one, end in zip(done, ends, strict=True))
     return Run(
@@ -128,7 +127,7 @@ def _run(done: Sequence[store.Done], used_s: Counter[str]) -> Run:
         invited=Delays.of([one.invited_s for one in done]),
         told=Delays.of([one.told_s for one in done]),
         all_done=Delays.of(ends),
-        cpu_ms={name: 1000 * seconds / len(done) for name, seconds in used_s.most_common()},
+        cpu_ms={name: 1000 * seconds / len(done) for name, seconds in sorted(used_s.items(), key=lambda item: -item[1])},
     )
 
 

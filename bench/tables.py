@@ -54,7 +54,7 @@ class Sheet:
     title: str
     note: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def sheets(found: Measured) -> Iterator[Sheet]:
@@ -86,17 +86,14 @@ def _intake(found: Intake) -> Sheet:
 def _rates(rates: Sequence[Rate]) -> tuple[str, ...]:
     middle = sorted(rates, key=lambda rate: rate.per_second)[len(rates) // 2]
     refused = sum(rate.refused for rate in rates)
-    return (
-        f"{middle.per_second:.0f}" + (f" ({refused} refused)" if refused else ""),
-        *(f"{ms:.1f}" for ms in (middle.median_ms, middle.p99_ms)),
-        f"{middle.cpu_ms:.2f}",
-    )
+    per_second = f"{middle.per_second:.0f}" + (f" ({refused} refused)" if refused else "")
+    return per_second, f"{middle.median_ms:.1f}", f"{middle.p99_ms:.1f}", f"{middle.cpu_ms:.2f}"
 
 
 def _payments(found: Measured) -> Sheet:
     note = (
-        "From the notice that a payment is finished (kept by pgp-np-ipn-v1) until it is credited with the owner's part written down, the invite is sent and the "
-        "owner is told; the vendors' simulators, the queue and the database share the cores with the services. Telegram's pacing is lifted. "
+        "From the notice that a payment is finished (kept by pgp-np-ipn-v1) until it is credited with the owner's part written down, the invite is sent "
+        "and the owner is told; the vendors' simulators, the queue and the database share the cores with the services. Telegram's pacing is lifted. "
         "The look for the vendor's transfer comes later and is not in it."
     )
     rows = []
@@ -114,8 +111,8 @@ def _payments(found: Measured) -> Sheet:
 def _costs(found: Measured) -> Sheet:
     asked = found.questions
     note = (
-        f"CPU: of the payments all at once. SQL and tasks: {asked.payments} more payments, counted by the database and the queue themselves; each statement is one "
-        "round trip, BEGIN and COMMIT (in brackets) among them."
+        f"CPU: of the payments all at once. SQL and tasks: {asked.payments} more payments, counted by the database and the queue themselves; each statement "
+        "is one round trip, BEGIN and COMMIT (in brackets) among them."
     )
     if not asked.statements:
         note += " The database is not the fleet's own: its statements were not counted."

@@ -69,7 +69,9 @@ def test_a_tier_is_found_only_below_its_own_channel(town: Town) -> None:
 
 def test_lists_show_ones_own_and_nothing_else(town: Town) -> None:
     owner, other = town.owner(), town.owner()
-    town.run("INSERT INTO ledger_account (code, asset, side, owner_id, balance) VALUES ('owner:1:available', 'usdterc20', 'C', :o, -12345678)", o=owner.owner_id)
+    town.run(
+        "INSERT INTO ledger_account (code, asset, side, owner_id, balance) VALUES ('owner:1:available', 'usdterc20', 'C', :o, -12345678)", o=owner.owner_id
+    )
     details = town.value(
         "INSERT INTO payout_details (owner_id, asset, address) VALUES (:o, 'eth', '0x52908400098527886E0F7030069857D2E4169EE7') RETURNING id", o=owner.owner_id
     )
@@ -109,7 +111,18 @@ def test_an_odd_number_in_an_address_finds_nothing(town: Town) -> None:
 
 def test_nobody_sets_what_is_not_his_to_set(town: Town) -> None:
     owner = town.owner()
-    hidden = {"owner_id": 1, "id": 1, "fee_percent": 0, "fee_bps": 0, "balance": "1e9", "state": "paid", "active": True, "email": "x@y.zz", "__proto__": {}, "a.b": 1}
+    hidden = {
+        "owner_id": 1,
+        "id": 1,
+        "fee_percent": 0,
+        "fee_bps": 0,
+        "balance": "1e9",
+        "state": "paid",
+        "active": True,
+        "email": "x@y.zz",
+        "__proto__": {},
+        "a.b": 1,
+    }
     cases = {
         ("PATCH", "/api/account"): {"display_name": "x"},
         ("PATCH", f"/api/channels/{owner.channel_id}"): {"description": "x"},
@@ -131,9 +144,18 @@ def test_nobody_sets_what_is_not_his_to_set(town: Town) -> None:
 
 def test_a_profile_is_changed_within_bounds_and_on_record(town: Town) -> None:
     owner = town.owner()
-    assert owner.api("PATCH", "/api/account", {"display_name": "Olga", "payout_strategy": "instant", "payout_threshold_usd": "20.50"}).json["payout_threshold_usd"] == "20.5"
+    assert (
+        owner.api("PATCH", "/api/account", {"display_name": "Olga", "payout_strategy": "instant", "payout_threshold_usd": "20.50"}).json["payout_threshold_usd"]
+        == "20.5"
+    )
     assert owner.api("PATCH", "/api/account", {}).json["display_name"] == "Olga"
-    for body in ({"payout_threshold_usd": 4}, {"payout_threshold_usd": 10_001}, {"payout_strategy": "never"}, {"display_name": "x" * 65}, {"display_name": "a\x00"}):
+    for body in (
+        {"payout_threshold_usd": 4},
+        {"payout_threshold_usd": 10_001},
+        {"payout_strategy": "never"},
+        {"display_name": "x" * 65},
+        {"display_name": "a\x00"},
+    ):
         assert owner.api("PATCH", "/api/account", body).status_code == 422
     before, after = town.rows("SELECT before->>'payout_strategy', after->>'payout_strategy' FROM audit_log WHERE action = 'change account' ORDER BY id")[0]
     assert (before, after) == ("threshold", "instant")
@@ -145,7 +167,12 @@ def test_a_channel_is_changed_within_bounds(town: Town) -> None:
     said = {"description": "<script>alert(1)</script>", "donation_message": "{{7*7}}", "access_mode": "single_use", "tolerance_bps": 0}
     assert {name: owner.api("PATCH", path, said).json[name] for name in said} == said
     assert owner.api("GET", path).content_type == "application/json"
-    bad = [{"tolerance_bps": n} for n in (-1, 1001, 1.5, "1", True)] + [{"access_mode": "open"}, {"description": "x" * 501}, {"description": 1}, {"description": "\ud800"}]
+    bad = [{"tolerance_bps": n} for n in (-1, 1001, 1.5, "1", True)] + [
+        {"access_mode": "open"},
+        {"description": "x" * 501},
+        {"description": 1},
+        {"description": "\ud800"},
+    ]
     for body in bad:
         assert owner.api("PATCH", path, body).status_code == 422, body
 
@@ -174,12 +201,46 @@ def test_a_tier_is_added_changed_and_withdrawn(town: Town) -> None:
 def test_a_tier_out_of_bounds_is_refused_with_a_sentence_for_the_field(town: Town) -> None:
     owner = town.owner()
     path = f"/api/mappings/{owner.channel_id}/tiers"
-    prices = ["0", "-1", "4.98", "10000", "1e9", "0.001", "4.999", "nan", "inf", "5_0", "٥", "1e3", "5,00", "", " ", None, True, [1], {}, 0, -1, 10**9, "9" * 400]
+    prices = [
+        "0",
+        "-1",
+        "4.98",
+        "10000",
+        "1e9",
+        "0.001",
+        "4.999",
+        "nan",
+        "inf",
+        "5_0",
+        "٥",
+        "1e3",
+        "5,00",
+        "",
+        " ",
+        None,
+        True,
+        [1],
+        {},
+        0,
+        -1,
+        10**9,
+        "9" * 400,
+    ]
     for price in prices:
         answer = owner.api("POST", path, tier(price_usd=price))
         assert answer.status_code == 422, price
         assert answer.json["fields"]["price_usd"]
-    for field, value in [("days", 0), ("days", 3661), ("days", 1.5), ("days", "1"), ("days", True), ("position", 0), ("position", 11), ("label", ""), ("label", "x" * 65)]:
+    for field, value in [
+        ("days", 0),
+        ("days", 3661),
+        ("days", 1.5),
+        ("days", "1"),
+        ("days", True),
+        ("position", 0),
+        ("position", 11),
+        ("label", ""),
+        ("label", "x" * 65),
+    ]:
         answer = owner.api("POST", path, tier(**{field: value}))
         assert answer.status_code == 422, (field, value)
         assert list(answer.json["fields"]) == [field]
@@ -216,7 +277,10 @@ def test_a_channel_that_owner_and_bot_administer_is_registered_with_its_titles(t
 def test_a_channel_is_refused_with_what_to_do_about_it(town: Town) -> None:
     unlinked, owner, other = town.owner(linked=False, channel=False), town.owner(channel=False), town.owner(channel=False)
     assert registered(town, unlinked) == (409, "Link your Telegram account first: we have to see that the channel is yours.")
-    assert registered(town, other, open_channel_id=owner.open_chat, closed_channel_id=owner.closed_chat) == (422, f"You are not an administrator of {owner.open_chat}.")
+    assert registered(town, other, open_channel_id=owner.open_chat, closed_channel_id=owner.closed_chat) == (
+        422,
+        f"You are not an administrator of {owner.open_chat}.",
+    )
     assert "cannot see -4711" in registered(town, owner, open_channel_id=-4711)[1]
     assert registered(town, owner, open_channel_id=owner.closed_chat)[0] == 422
     owner.bot(can_invite_users=True, can_restrict_members=False)
@@ -310,9 +374,7 @@ def test_only_exact_origins_may_call_from_a_browser(database_url: str, vendors: 
 def test_the_description_is_valid_and_says_every_route_that_there_is(town: Town) -> None:
     document = client(town).get("/openapi.json").json
     described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
-    served = {
-        (method, re.sub(r"<int:(\w+)>", r"{\1}", route.path)) for route in WEBAPI.routes if route.path.startswith("/api/") for method in route.methods
-    }
+    served = {(method, re.sub(r"<int:(\w+)>", r"{\1}", route.path)) for route in WEBAPI.routes if route.path.startswith("/api/") for method in route.methods}
     assert described == served
     schemas = document["components"]["schemas"]
     for schema in schemas.values():

@@ -34,9 +34,7 @@ def claims(owner: Owner, **more: object) -> dict[str, object]:
 def forged(town: Town, owner: Owner) -> Iterator[tuple[str, str]]:
     """Tokens that are not ours, with what is wrong with each."""
     ours, public = town.settings["JWT_SECRET_KEY"].replace("\\n", "\n"), town.settings["JWT_PUBLIC_KEY"].replace("\\n", "\n")
-    other = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    other = Ed25519PrivateKey.generate().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     good = jwt.encode(claims(owner), ours, algorithm="EdDSA")
     head, body, mark = good.split(".")
     for name in ("none", "None", "nOnE"):
@@ -46,7 +44,13 @@ def forged(town: Town, owner: Owner) -> Iterator[tuple[str, str]]:
         signed = f"{b64({'alg': 'HS256', 'typ': 'JWT'})}.{b64(claims(owner))}"
         yield f"{signed}.{b64(hmac.new(key, signed.encode(), hashlib.sha256).digest())}", "HS256 with the public key"
     yield jwt.encode(claims(owner), other, algorithm="EdDSA"), "another key"
-    for header in ({"kid": "../../../../dev/null"}, {"kid": "' OR 1=1"}, {"jku": "http://evil.test/keys"}, {"jwk": {"kty": "OKP"}}, {"x5u": "http://evil.test"}):
+    for header in (
+        {"kid": "../../../../dev/null"},
+        {"kid": "' OR 1=1"},
+        {"jku": "http://evil.test/keys"},
+        {"jwk": {"kty": "OKP"}},
+        {"x5u": "http://evil.test"},
+    ):
         yield jwt.encode(claims(owner), other, algorithm="EdDSA", headers=header), f"another key with {header}"
     yield f"{head}.{b64(claims(owner, sub='1'))}.{mark}", "another body"
     yield f"{head}.{body}.{mark[:-2]}AA", "another signature"

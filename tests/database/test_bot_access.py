@@ -214,9 +214,7 @@ def test_a_renewal_that_comes_while_he_is_seen_out_gives_him_a_way_back(town: To
     town.ring("server", "/expire-subscriptions", settle=False)
     town.queue.deliver(town.queue.waiting[-1])
     # The renewal is credited and its invite sent while he is being removed: it takes him for a member.
-    meanwhile(
-        town, "banChatMember", town.queue.run, lambda: town.apps["invite"].extensions["pgp"].engine.run("invite.send", str(town.sell(owner, buyer)))
-    )
+    meanwhile(town, "banChatMember", town.queue.run, lambda: town.apps["invite"].extensions["pgp"].engine.run("invite.send", str(town.sell(owner, buyer))))
     town.settle()
     assert not buyer.is_in(owner)
     said = buyer.read()

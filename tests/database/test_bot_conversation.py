@@ -10,7 +10,30 @@ from PGP_COMMON import deeplinks
 from PGP_SERVER_v1 import conversation, texts
 from tests.support.town import Person, Town
 
-ODD_AMOUNTS = ["nan", "inf", "-inf", "0", "-5", "4.98", "10000", "9999.999", "5_0", "٥", "1e3", "5,00", "0x10", "5.", ".5", "+5", "5 0", "", " ", "$", "5.00.0", "９９"]
+ODD_AMOUNTS = [
+    "nan",
+    "inf",
+    "-inf",
+    "0",
+    "-5",
+    "4.98",
+    "10000",
+    "9999.999",
+    "5_0",
+    "٥",
+    "1e3",
+    "5,00",
+    "0x10",
+    "5.",
+    ".5",
+    "+5",
+    "5 0",
+    "",
+    " ",
+    "$",
+    "5.00.0",
+    "９９",
+]
 
 
 def start(person: Person, payload: str) -> list[str]:
@@ -89,7 +112,23 @@ def test_any_other_amount_is_asked_for_again_and_nothing_is_ordered(town: Town) 
 def test_forged_buttons_order_nothing_that_is_not_on_offer(town: Town) -> None:
     owner, other, buyer = town.owner(), town.owner(), town.buyer()
     other.api("DELETE", f"/api/channels/{other.channel_id}")
-    for data in ("", "x", "b", "b:", "b:1", "c:", "c:-1", "c:1e3", "c:99999999999999999999", "a", "d:٥", "b:1:2:3", "b:1:'; DROP TABLE orders", "donate_confirm", "🙂" * 16):
+    for data in (
+        "",
+        "x",
+        "b",
+        "b:",
+        "b:1",
+        "c:",
+        "c:-1",
+        "c:1e3",
+        "c:99999999999999999999",
+        "a",
+        "d:٥",
+        "b:1:2:3",
+        "b:1:'; DROP TABLE orders",
+        "donate_confirm",
+        "🙂" * 16,
+    ):
         assert buyer.forges(data) == [], data
     for data in (f"b:{owner.channel_id}:{other.tiers[0]}", f"b:{other.channel_id}:{other.tiers[0]}", "c:999999", "d:999999", "a:999999:25", "b:999999:1"):
         assert buyer.forges(data) == [texts.GONE], data
@@ -229,7 +268,10 @@ def test_other_words_that_begin_with_start_are_no_start(town: Town) -> None:
 def test_a_text_of_any_length_and_kind_is_answered(town: Town) -> None:
     buyer = town.buyer("\u202eevil\u2066 \x00\nname" + "x" * 200)
     assert buyer.asks("x" * 4096) == [texts.HELP]
-    update = {"update_id": 2**40, "message": {"from": {"id": buyer.id, "first_name": "\ud800"}, "chat": {"id": buyer.id, "type": "private"}, "text": "\ud800\x00/start"}}
+    update = {
+        "update_id": 2**40,
+        "message": {"from": {"id": buyer.id, "first_name": "\ud800"}, "chat": {"id": buyer.id, "type": "private"}, "text": "\ud800\x00/start"},
+    }
     assert town.knock(json.dumps(update).encode()).status_code == 200
     town.settle()
     assert buyer.read()[0].startswith(texts.WELCOME)

@@ -46,7 +46,9 @@ def payment(town: Town, owner: Owner, buyer: Person, *, price: str = "20", kind:
 def payout(town: Town, owner: Owner, *, asset: str, units: int | None, tx_hash: str | None, reason: str | None = None) -> int:
     """A payout of 50 USDT."""
     details = town.value(
-        "INSERT INTO payout_details (owner_id, asset, address) VALUES (:o, :a, '0x52908400098527886E0F7030069857D2E4169EE7') RETURNING id", o=owner.owner_id, a=asset
+        "INSERT INTO payout_details (owner_id, asset, address) VALUES (:o, :a, '0x52908400098527886E0F7030069857D2E4169EE7') RETURNING id",
+        o=owner.owner_id,
+        a=asset,
     )
     return int(
         town.value(

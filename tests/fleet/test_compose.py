@@ -18,9 +18,7 @@ import yaml
 from deploy.emulators.cloudtasks import __main__ as emulator
 from deploy.emulators.cloudtasks.queues import read_file
 from PGP_COMMON.clients.secrets import SecretsFile
-from PGP_COMMON.cloudtasks import BaseCloudTasksClient
 from PGP_COMMON.config import BaseConfigManager
-from PGP_COMMON.directory import service_named
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Door, Service
 from PGP_COMMON.rendering.compose import secrets_of
@@ -55,9 +53,15 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "parted"
 
 
+def python(checkout: Path, code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run code over a checkout alone: the finder that leads an installed checkout's imports home is taken out."""
+    alone = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '')]\n"
+    environ = {**os.environ, "PYTHONPATH": str(checkout), "SECRETS_FILE": "/dev/null"}
+    return subprocess.run([sys.executable, "-c", alone + code, *words], cwd=checkout, env=environ, capture_output=True, text=True, check=False)
+
+
 def pgp(checkout: Path, *words: str, status: int = 0) -> str:
-    environ = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run([sys.executable, "-m", "PGP_COMMON.cli", *words], cwd=checkout, env=environ, capture_output=True, text=True, check=False)
+    done = python(checkout, "from PGP_COMMON import cli; cli.main()", *words)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -172,7 +176,7 @@ def test_the_edge_lets_exactly_the_manifests_public_paths_through() -> None:
 def copied(target: str) -> set[str]:
     """What a stage of the Dockerfile takes from the checkout."""
     text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-    stages = {name: body for name, body in re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)}
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL))
     assert list(stages)[-1] == "product"
     return {source for line in re.findall(r"^COPY (.+)$", stages[target], re.MULTILINE) for source in line.split()[:-1]}
 
@@ -190,9 +194,10 @@ def test_the_verbs_work_from_what_the_image_holds(tmp_path: Path, secrets: Path)
     for name in copied("fleet"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(ROOT / name)
+    assert python(tmp_path, "import deploy.emulators as e; print(e.__path__)").stdout == f"['{tmp_path}/deploy/emulators']\n"
     assert "the manifest is sound" in pgp(tmp_path, "fleet", "check")
-    assert "no part of the image" in pgp(tmp_path, "up", status=1)
-    assert "NOWPAYMENTS_IPN_SECRET is missing" in pgp(tmp_path, "doctor", "pgp-np-ipn-v1", "--state-dir", str(tmp_path / "none"), status=1)
-    hunt = "import importlib.util as u; print([n for n in ('deploy.simulators', 'deploy.local') if u.find_spec(n)])"
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    assert subprocess.run([sys.executable, "-c", hunt], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert "no part of the image" in pgp(tmp_path, "status", "--state-dir", str(tmp_path / "none"), status=1)
+    faults = pgp(tmp_path, "doctor", "pgp-np-ipn-v1", "--state-dir", str(tmp_path / "none"), status=1)
+    assert all(f"{name} is missing" in faults for name in ("NOWPAYMENTS_IPN_SECRET", "WEBHOOK_SIGNING_KEY", "TELEGRAM_BOT_USERNAME", "PGP_ORCHESTRATOR_URL"))
+    hunt = "import importlib.util as u; print([n for n in ('deploy.simulators', 'deploy.local', 'tests') if u.find_spec(n)])"
+    assert python(tmp_path, hunt).stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""The house rules (style.md), held over the repository itself."""
+"""The house rules (CONTRIBUTING.md), held over the repository itself."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deploy.local import probes, scheduler
+from deploy.emulators import scheduler
+from deploy.local import probes
 from PGP_COMMON.fleet import FLEET
 from tests.support.running_fleet import Fleet, wait_until
 

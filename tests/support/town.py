@@ -211,7 +211,11 @@ class Town:
                 tx.value("INSERT INTO account (email, password_hash, email_verified_at) VALUES (:e, 'x', pgp_now()) RETURNING id", e=made.email)
             )
             made.owner_id = int(
-                tx.value("INSERT INTO client_table (account_id, notify_chat_id) VALUES (:a, :n) RETURNING id", a=made.account_id, n=made.person.id if linked else None)
+                tx.value(
+                    "INSERT INTO client_table (account_id, notify_chat_id) VALUES (:a, :n) RETURNING id",
+                    a=made.account_id,
+                    n=made.person.id if linked else None,
+                )
             )
         made.open_chat, made.closed_chat = -1_000_000_000_000 - 2 * number, -1_000_000_000_001 - 2 * number
         for chat, title in ((made.open_chat, f"News {number}"), (made.closed_chat, f"Circle {number}")):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from PGP_COMMON.clients.secrets import CachedSecrets
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.directory import service_named
-from PGP_COMMON.errors import Misconfigured
+from PGP_COMMON.errors import Misconfigured, VendorDown
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.settings import CATALOGUE, PARSERS, Kind
 from tests.support.settings import environ
@@ -32,6 +34,31 @@ def test_a_malformed_setting_is_named_without_its_value() -> None:
     sentence = str(error.value)
     assert all(name in sentence for name in ("WEBHOOK_SIGNING_KEY", "WAKE_GRACE_S", "TASK_OIDC"))
     assert "not-a-key-at-all" not in sentence
+
+
+def test_secrets_that_cannot_be_read_hide_nothing_else_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as error:
+        BaseConfigManager(INVITE, {"SECRETS_FILE": str(tmp_path / "none"), "SECRETS_TTL_S": "soon"})
+    assert "TELEGRAM_BOT_USERNAME is missing" in str(error.value)
+    assert "SECRETS_TTL_S is malformed" in str(error.value)
+    assert re.search(r"DATABASE_URL, [A-Z_, ]*TELEGRAM_BOT_TOKEN cannot be read \(the secrets file cannot be read\)", str(error.value))
+
+
+def test_a_vendor_of_secrets_that_is_away_is_asked_once() -> None:
+    asked = []
+
+    class Away:
+        def read(self, name: str) -> str | None:
+            asked.append(name)
+            raise VendorDown
+
+    class Config(BaseConfigManager):
+        def _secret_source(self) -> CachedSecrets:
+            return CachedSecrets(Away(), ttl_s=60)
+
+    with pytest.raises(Misconfigured, match=r"WEBHOOK_SIGNING_KEY.* cannot be read.*in trouble"):
+        Config(INVITE, {"DATABASE_URL": "x"})
+    assert len(asked) == 1
 
 
 def test_a_service_cannot_read_what_the_manifest_does_not_give_it() -> None:
