@@ -61,7 +61,7 @@ chaos: setup ## kill -9 and broken vendors on a running fleet (long)
 	$(BIN)/python -m pytest tests/journeys --long
 
 docs: render ## the documents, with what is derived from the manifest
-	$(BIN)/python -m pytest -q tests/fleet -k docs
+	$(BIN)/python -m pytest -q tests/fleet -k "documents or rendered"
 
 clean: ## end the fleet; forget caches and its state, keep .venv and node_modules
 	@test ! -x $(BIN)/pgp || $(BIN)/pgp down

@@ -34,6 +34,8 @@ SERVICE: Final = "pgp-np-ipn-v1"
 ROUNDS: Final = 5
 CONNECTIONS: Final = 8
 WARM_UP: Final = 200
+# A view is calm when it uses less of a core than this while one looks, and is not waited for longer than that.
+LOOK_S, IDLE, CALM_S = 0.25, 0.1, 5.0
 _UPDATED: Final = re.compile(rb'"updated_at":[0-9]+')
 _count = itertools.count(int(time.time() * 1000))
 
@@ -119,10 +121,22 @@ def _burst(url: str, process: psutil.Process, notices: Notices, count: int) -> R
     requests = notices.requests(url, count)
     before = _cpu_s(process)
     told = client.burst(url, requests, connections=CONNECTIONS)
+    _wait_calm(process)
     cpu_ms = 1000 * (_cpu_s(process) - before) / count
     delays = sorted(told.delays_s)
     refused = count - told.answers.get(200, 0)
     return Rate(told.per_second, 1000 * statistics.median(delays), 1000 * delays[int(0.99 * len(delays))], cpu_ms, refused)
+
+
+def _wait_calm(process: psutil.Process) -> None:
+    """Wait until a view has done what it does after its answers (wake-ups are published then), so that it counts as its own and not as the next one's."""
+    deadline, before = time.monotonic() + CALM_S, _cpu_s(process)
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+        now = _cpu_s(process)
+        if now - before < IDLE * LOOK_S:
+            return
+        before = now
 
 
 def _cpu_s(leader: psutil.Process) -> float:

@@ -19,12 +19,9 @@ PANELS: dict[str, dict[str, str]] = {
     "The fleet on this machine": {verb: verb for verb in ("up", "down", "status", "fire", "demo")},
     "Money": {
         "trace": "trace",
-        "treasury": "treasury",
         "dead": "dead",
-        "audit": "audit",
         "pause": "switches",
         "resume": "switches",
-        "moves": "moves",
     },
     "Installation": {verb: verb for verb in ("doctor", "migrate", "secrets", "wallet", "fleet", "serve")},
 }

