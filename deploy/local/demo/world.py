@@ -21,6 +21,9 @@ REPEATABLE = frozenset({"GET", "PUT", "PATCH"})
 class PlayError(PgpError):
     """The play did not go on."""
 
+# How often, and after how long, a service that says it is busy is asked again.
+BUSY_TRIES, BUSY_WAIT_S = 10, 0.5
+
 
 @dataclass(frozen=True)
 class World:
@@ -56,6 +59,12 @@ class World:
         """Call the owners' API. Raises PlayError when it refuses or does not answer."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer = self._ask(method, self.services["pgp-webapi-v1"] + path, repeatable=method in REPEATABLE, json=body, headers=headers)
+        for _ in range(BUSY_TRIES):
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            # It says that it is busy and may be asked again in a moment, as after a restart of its database.
+            time.sleep(BUSY_WAIT_S)
+            answer = self._ask(method, self.services["pgp-webapi-v1"] + path, repeatable=method in REPEATABLE, json=body, headers=headers)
         if answer.is_error:
             raise PlayError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
         return answer.json() if answer.content else None
