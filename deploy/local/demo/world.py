@@ -21,6 +21,7 @@ REPEATABLE = frozenset({"GET", "PUT", "PATCH"})
 class PlayError(PgpError):
     """The play did not go on."""
 
+
 # How often, and after how long, a service that says it is busy is asked again.
 BUSY_TRIES, BUSY_WAIT_S = 10, 0.5
 
