@@ -19,12 +19,12 @@ setup: $(PY_STAMP) $(NPM_STAMP) ## everything into .venv and node_modules of thi
 
 $(PY_STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --require-hashes -r requirements-dev.txt
+	$(PIP) install --no-deps --require-hashes -r requirements-dev.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@rm -f .venv/.made-* && touch $@
 
 $(NPM_STAMP): | $(PY_STAMP)
-	@command -v npm >/dev/null || $(PIP) install --require-hashes -r deploy/local/node.txt
+	@command -v npm >/dev/null || $(PIP) install --no-deps --require-hashes -r deploy/local/node.txt
 	npm ci --no-audit --no-fund --loglevel=error
 	@rm -f node_modules/.made-* && touch $@
 

@@ -164,7 +164,7 @@ def render_dockerfile() -> str:
         "ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1",
         "COPY requirements.txt ./",
         "# A distribution's own Python lets nobody install into it.",
-        "RUN python3 -m venv /opt/venv && pip install --require-hashes -r requirements.txt",
+        "RUN python3 -m venv /opt/venv && pip install --no-deps --require-hashes -r requirements.txt",
         *(f"COPY {folder} {folder}" for folder in _folders()),
         "COPY deploy/__init__.py deploy/queues.json deploy/",
         "# The product is not built: nothing but what is pinned above is downloaded. A checkout may be for its owner's eyes only, hence the modes.",
