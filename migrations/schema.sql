@@ -869,6 +869,8 @@ CREATE TABLE work (
     last_error text,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     done_at timestamp with time zone,
+    started_at timestamp with time zone,
+    outcome text,
     CONSTRAINT work_state_check CHECK ((state = ANY (ARRAY['open'::text, 'done'::text, 'dead'::text]))),
     CONSTRAINT work_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 200))),
     CONSTRAINT work_pkey PRIMARY KEY (id),
@@ -876,6 +878,7 @@ CREATE TABLE work (
 );
 CREATE INDEX work_correlation ON public.work USING btree (correlation);
 CREATE INDEX work_due ON public.work USING btree (wake_at) WHERE (state = 'open'::text);
+CREATE INDEX work_step ON public.work USING btree (step, id DESC);
 
 CREATE OR REPLACE FUNCTION public.guard_move()
  RETURNS trigger

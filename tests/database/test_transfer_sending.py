@@ -74,8 +74,8 @@ def test_a_transfer_is_signed_sent_mined_final_and_booked(harbour, asset, units)
 # --- the process dies
 
 
-def crash_at(name: str, *, call: int = 1, times: int = 1) -> list[int]:
-    """Stop the process when a failpoint is reached for the n-th time; gives back how often it was reached."""
+def crash_at(*names: str, call: int = 1, times: int = 1) -> list[int]:
+    """Stop the process when one of these failpoints is reached for the n-th time; gives back how often they were reached."""
     reached = [0]
 
     def die() -> None:
@@ -83,7 +83,7 @@ def crash_at(name: str, *, call: int = 1, times: int = 1) -> list[int]:
         if call <= reached[0] < call + times:
             raise Crash
 
-    failpoints.arm({name: die})
+    failpoints.arm(dict.fromkeys(names, die))
     return reached
 
 
@@ -120,12 +120,13 @@ def test_a_crash_at_any_point_pays_neither_twice_nor_never(harbour, name, times)
     assert harbour.test_chain.node.nonce(harbour.address) == 1
 
 
-@pytest.mark.parametrize("name", ["http.ethereum.sent", "http.ethereum.answered"])
-def test_a_crash_at_any_question_to_the_chain_pays_neither_twice_nor_never(harbour, name):
+@pytest.mark.parametrize("where", ["http.ethereum.sent", "http.ethereum.answered"])
+def test_a_crash_at_any_question_to_the_chain_pays_neither_twice_nor_never(harbour, where):
+    names = [f"{step}.start.{where}" for step in ("transfer.sign", "transfer.watch")]
     paid: dict[str, int] = {}
     for call in range(1, 40, 3):
         recipient = an_address()
-        reached = crash_at(name, call=call)
+        reached = crash_at(*names, call=call)
         asked = harbour.ask(units=DOLLAR, recipient=recipient)
         keep_at_it(harbour, asked)
         failpoints.disarm()
@@ -164,7 +165,7 @@ runtime.engine.run(step, subject)
         ("transfer.sign", "transfer.sign.start.before_commit", 1),
         ("transfer.sign", "transfer.sign.start.after_commit", 1),
         # The second thing that the first look asks is the sending of the bytes.
-        ("transfer.watch", "http.ethereum.answered", 2),
+        ("transfer.watch", "transfer.watch.start.http.ethereum.answered", 2),
     ],
 )
 def test_a_process_that_is_killed_leaves_a_transfer_that_is_paid_once(harbour, step, point, call):
