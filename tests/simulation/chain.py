@@ -13,7 +13,7 @@ from PGP_COMMON.clients.ethereum_signing import decode_raw
 
 TOKEN = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
 GWEI = 10**9
-USUAL_BASE_FEE, TIP = 20 * GWEI, GWEI
+USUAL_BASE_FEE, TIP = 5 * GWEI, GWEI // 10
 # A re-organisation is at most six blocks deep, and what is finalized is deeper than that.
 DEEPEST, FINAL_AFTER = 6, 8
 PLAIN_GAS, TOKEN_GAS = 21_000, 52_000
@@ -98,7 +98,7 @@ class Trouble:
 
 
 CALM = Trouble()
-STORM = Trouble(down=0.05, lag=0.1, evict=0.05, spike=0.02, reorg=0.06)
+STORM = Trouble(down=0.05, lag=0.1, evict=0.2, spike=0.02, reorg=0.06)
 
 
 class Chain:
@@ -225,7 +225,9 @@ class Chain:
         fields, signer, tx_hash = decode_raw(raw)
         assert tx_hash == "0x" + keccak(raw).hex()
         call = fields.call
-        return Tx(tx_hash, signer.lower(), fields.nonce, call.to.lower(), call.value_wei, call.data, fields.gas, fields.max_fee_wei, fields.max_priority_fee_wei)
+        return Tx(
+            tx_hash, signer.lower(), fields.nonce, call.to.lower(), call.value_wei, call.data, fields.gas, fields.max_fee_wei, fields.max_priority_fee_wei
+        )
 
     def take(self, node: Node, tx: Tx) -> str:
         """What a node says to a transaction: its hash, or the sentence of a refusal."""

@@ -183,5 +183,3 @@ def _buys(asked: dict[str, Any], amount: Decimal) -> Decimal:
 
 def _answer(body: Any) -> httpx.Response:
     return httpx.Response(200, content=dumps(body).encode())
-
-

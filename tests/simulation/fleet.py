@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from eth_account import Account
@@ -17,7 +18,7 @@ from google.cloud import tasks_v2
 
 from deploy.emulators import cron
 from deploy.emulators.scheduler import Job, jobs
-from PGP_COMMON import failpoints
+from PGP_COMMON import failpoints, manifest
 from PGP_COMMON.database import BaseDatabaseManager, make_engine
 from PGP_COMMON.doors import SCHEDULE_TIME
 from PGP_COMMON.fleet import FLEET
@@ -30,11 +31,13 @@ from tests.simulation.changenow import ChangeNow
 from tests.simulation.clock import Clock
 from tests.simulation.edge import Edge
 from tests.simulation.nowpayments import NowPayments
+from tests.simulation.rpc import Rpc
 from tests.simulation.shops import mail_vendor, price_source
 from tests.simulation.telegram import Telegram
 from tests.support.queue import SteppingQueue
 from tests.support.settings import environ
 
+T = TypeVar("T")
 ETHER, DOLLAR = 10**18, 10**6
 CHAIN_ID = 1
 KEY = "0x" + "5" * 64
@@ -144,8 +147,6 @@ class SimFleet:
         return environ(url, **{**vendors, **ours, **more})
 
     def _hosts(self) -> None:
-        from tests.simulation.rpc import Rpc  # noqa: PLC0415 - the chain's face is made once
-
         nodes = [Rpc(self.chain, node, chain_id=CHAIN_ID) for node in self.chain.nodes]
         self.edge.hosts = {
             "nowpayments.sim": self.nowpayments.answer,
@@ -181,8 +182,12 @@ class SimFleet:
 
     def call(self, name: str, path: str, *, body: bytes = b"", headers: dict[str, str]) -> int | None:
         """Knock at a service's door; None when its process dies over it."""
+        return self.within(name, lambda: self.apps[name].test_client().post(path, data=body, headers=headers).status_code)
+
+    def within(self, name: str, work: Callable[[], T]) -> T | None:
+        """Let a service's process do something; None when it dies over it, and is started again."""
         try:
-            return self.apps[name].test_client().post(path, data=body, headers=headers).status_code
+            return work()
         except Crash as crash:
             self.crashes.append(str(crash))
             self.start(name)
@@ -220,9 +225,7 @@ class SimFleet:
         """Telegram delivers in order, and again until it hears a success."""
         update = self.telegram.updates[0]
         headers = {"X-Telegram-Bot-Api-Secret-Token": self.environ["TELEGRAM_WEBHOOK_SECRET"], "Content-Type": "application/json"}
-        from json import dumps  # noqa: PLC0415 - beside its only use
-
-        if self.call("pgp-server-v1", "/telegram-webhook", body=dumps(update).encode(), headers=headers) == 200:
+        if self.call("pgp-server-v1", "/telegram-webhook", body=json.dumps(update).encode(), headers=headers) == 200:
             self.telegram.updates.pop(0)
         return True
 
@@ -238,9 +241,7 @@ class SimFleet:
         job: Job = self.schedules[name]
         text = (at or self.clock.now).strftime("%Y-%m-%dT%H:%M:%SZ")
         keys = self.apps[job.service.name].extensions["pgp"].keys
-        from PGP_COMMON.manifest import Edge as Signing  # noqa: PLC0415 - the other Edge of this file is the process's
-
-        signature = keys[Signing.GENERAL].sign(job.service.name, f"{job.name}/{text}", b"")
+        signature = keys[manifest.Edge.GENERAL].sign(job.service.name, f"{job.name}/{text}", b"")
         return self.call(job.service.name, job.path, headers={SCHEDULE_TIME: text, HEADER: signature})
 
     def _minute(self) -> None:

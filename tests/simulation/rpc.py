@@ -35,13 +35,14 @@ class Rpc:
         return httpx.Response(200, json=replies)
 
     def _reply(self, asked: dict[str, Any]) -> dict[str, Any]:
-        method = getattr(self, asked["method"], None)
+        method = getattr(self, asked["method"], self._unknown)
         try:
-            if method is None:
-                raise Refuses(f"the method {asked['method']} does not exist", -32601)
             return {"jsonrpc": "2.0", "id": asked["id"], "result": method(*asked["params"])}
         except Refuses as error:
             return {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": error.code, "message": str(error)}}
+
+    def _unknown(self, *_: Any) -> None:
+        raise Refuses("the method does not exist", -32601)
 
     def _block(self, tag: str) -> Block | None:
         here = self.chain.at(self.node)
