@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +42,20 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class ScheduledRun:
+    """One run of a schedule: `subject` is the time that it was for; `outcome` has its counts. An end without one is a dead run."""
+
+    step: str
+    subject: str
+    started_at: datetime | None
+    done_at: datetime | None
+    state: str
+    outcome: str | None
+    last_error: str | None
+    correlation: str
+
+
+@dataclass(frozen=True)
 class Event:
     """One thing that happened to the money, in order of time."""
 
@@ -75,6 +90,22 @@ def pauses(tx: Transaction) -> list[Letter]:
         SELECT 'switch ' || switch AS source, CAST(since AS text) AS subject, reason FROM machine_pause
         UNION ALL SELECT 'vendor ' || vendor, CAST(until AS text), reason FROM vendor_pause WHERE until > pgp_now()
         """,
+    )
+
+
+def scheduled_runs(tx: Transaction, steps: Sequence[str], *, limit: int) -> list[ScheduledRun]:
+    """The newest runs of these steps, so many of each, the newest first. They are kept for WORK_RETENTION_S."""
+    return tx.all(
+        ScheduledRun,
+        """
+        SELECT w.step, w.subject, w.started_at, w.done_at, w.state, w.outcome, w.last_error, w.correlation
+          FROM unnest(CAST(:steps AS text[])) AS s (step)
+          CROSS JOIN LATERAL (SELECT step, subject, started_at, done_at, state, outcome, last_error, correlation, id FROM work
+                               WHERE step = s.step ORDER BY id DESC LIMIT :limit) w
+         ORDER BY w.id DESC
+        """,
+        steps=list(steps),
+        limit=limit,
     )
 
 
