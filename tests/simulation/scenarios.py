@@ -128,6 +128,7 @@ def access(town: Town) -> None:
     # Late's time ends while the bot lets him in.
     _ends_while_asking(fleet, late.id)
     fleet.telegram.follows(late.id, fleet.telegram.buttons(late.id, "Join")[-1])
+    fleet.settle()
     rest(fleet, minutes=60)
     skip(fleet, hours=80)
     rest(fleet, minutes=60)
