@@ -114,8 +114,8 @@ def postpone(tx: Transaction, found: Standing, *, grace_s: int) -> list[Wake]:
     )
 
 
-def close(tx: Transaction, claim: Claim, end: Close, *, grace_s: int) -> Wake | None:
-    """Move the row on, if the claim still holds; None when somebody else has taken over."""
+def close(tx: Transaction, claim: Claim, end: Close, *, lease_s: int, grace_s: int) -> Wake | None:
+    """Move the row on, if the claim still holds; None when somebody else has taken over. Whoever goes on at the next point has the whole lease again."""
     return tx.one(
         Wake,
         """
@@ -123,11 +123,11 @@ def close(tx: Transaction, claim: Claim, end: Close, *, grace_s: int) -> Wake | 
                done_at = CASE WHEN :state = 'open' THEN NULL ELSE pgp_now() END,
                last_error = coalesce(CAST(:note AS text), last_error), outcome = coalesce(CAST(:outcome AS text), outcome),
                lease_owner = CASE WHEN CAST(:wait AS int) IS NULL AND :state = 'open' THEN lease_owner END,
-               lease_until = CASE WHEN CAST(:wait AS int) IS NULL AND :state = 'open' THEN lease_until END,
+               lease_until = CASE WHEN CAST(:wait AS int) IS NULL AND :state = 'open' THEN pgp_now() + make_interval(secs => CAST(:lease AS int)) END,
                generation = generation + CASE WHEN CAST(:wait AS int) IS NULL THEN 0 ELSE 1 END,
                not_before = CASE WHEN CAST(:wait AS int) IS NULL THEN not_before ELSE pgp_now() + make_interval(secs => CAST(:wait AS int)) END,
-               wake_at = CASE WHEN CAST(:wait AS int) IS NULL THEN wake_at
-                              ELSE pgp_now() + make_interval(secs => CAST(:wait AS int) + CAST(:grace AS int)) END
+               wake_at = CASE WHEN :state <> 'open' THEN wake_at
+                              ELSE pgp_now() + make_interval(secs => coalesce(CAST(:wait AS int), CAST(:lease AS int)) + CAST(:grace AS int)) END
          WHERE id = :id AND fence = :fence AND lease_owner = :owner AND state = 'open'
         RETURNING step, subject, generation, not_before, signature, correlation
         """,
@@ -139,6 +139,7 @@ def close(tx: Transaction, claim: Claim, end: Close, *, grace_s: int) -> Wake | 
         wait=end.wait_s,
         note=end.note,
         outcome=end.outcome,
+        lease=lease_s,
         grace=grace_s,
     )
 

@@ -212,7 +212,7 @@ class Engine:
         def write(tx: Transaction) -> Outcome:
             wakes.clear()
             outcome = commit(tx)
-            found = claims.close(tx, claim, _end(outcome), grace_s=self.grace_s)
+            found = claims.close(tx, claim, _end(outcome), lease_s=step.lease_s, grace_s=self.grace_s)
             if found is None:
                 raise TakenOver
             if isinstance(outcome, Later):

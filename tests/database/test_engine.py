@@ -9,7 +9,7 @@ import pytest
 
 from PGP_COMMON import failpoints, shutdown
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome, Phase
 from PGP_COMMON.errors import AnswerLost, BadAnswer, Busy, DatabaseDown, VendorDown
 from PGP_COMMON.sweep import wake_due
 from tests.support.engines import STEP, VENDOR_STEP, Bench
@@ -121,6 +121,33 @@ def test_work_resumes_at_the_recovery_point_it_had_passed(bench: Bench) -> None:
     bench.move_clock(91)
     assert engine.run(STEP, "1") == "done"
     assert passed == ["first", "second", "second"]
+
+
+def test_whoever_passes_a_recovery_point_has_the_whole_lease_again(bench: Bench) -> None:
+    def slow(point: str) -> Phase:
+        def phase(_job: Job[None]) -> Commit:
+            # Each phase takes less than the lease allows, and both together more.
+            bench.move_clock({"start": 60, "second": 120}[point])
+            return lambda _tx: Next("second") if point == "start" else Done()
+
+        return phase
+
+    bench.send()
+    engine = bench.engine({"start": slow("start"), "second": slow("second")})
+    assert engine.run(STEP, "1") == "done"
+
+    def first(_job: Job[None]) -> Commit:
+        bench.move_clock(200)
+        return lambda _tx: Next("second")
+
+    def hindered(_job: Job[None]) -> Commit:
+        bench.move_clock(280)
+        assert bench.engine(effect).run(STEP, "2") == "held"
+        return lambda _tx: Done()
+
+    bench.move_clock(120)
+    bench.send("2")
+    assert bench.engine({"start": first, "second": hindered}).run(STEP, "2") == "done"
 
 
 def test_a_slow_worker_whose_lease_ran_out_cannot_write_what_another_has_written(bench: Bench) -> None:
