@@ -52,13 +52,13 @@ class Close:
     outcome: str | None = None
 
 
-def take(tx: Transaction, step: Step, subject: str, *, owner: str, grace_s: int) -> Claim | None:
-    """Lease the row; None when it is done, held, early, or kept away by a pause."""
+def take(tx: Transaction, step: Step, subject: str, *, owner: str) -> Claim | None:
+    """Lease the row; None when it is done, held, early, or kept away by a pause. The sweep may wake it as soon as the lease is over."""
     return tx.one(
         Claim,
         """
         UPDATE work SET lease_owner = :owner, lease_until = pgp_now() + make_interval(secs => :lease), fence = fence + 1, attempts = attempts + 1,
-               started_at = coalesce(started_at, pgp_now()), wake_at = pgp_now() + make_interval(secs => CAST(:lease AS int) + CAST(:grace AS int))
+               started_at = coalesce(started_at, pgp_now()), wake_at = pgp_now() + make_interval(secs => :lease)
          WHERE step = :step AND subject = :subject AND state = 'open'
            AND (lease_until IS NULL OR lease_until <= pgp_now())
            AND not_before <= pgp_now() + make_interval(secs => :early)
@@ -69,7 +69,6 @@ def take(tx: Transaction, step: Step, subject: str, *, owner: str, grace_s: int)
         """,
         owner=owner,
         lease=step.lease_s,
-        grace=grace_s,
         step=step.name,
         subject=subject,
         early=EARLY_S,
@@ -127,7 +126,7 @@ def close(tx: Transaction, claim: Claim, end: Close, *, lease_s: int, grace_s: i
                generation = generation + CASE WHEN CAST(:wait AS int) IS NULL THEN 0 ELSE 1 END,
                not_before = CASE WHEN CAST(:wait AS int) IS NULL THEN not_before ELSE pgp_now() + make_interval(secs => CAST(:wait AS int)) END,
                wake_at = CASE WHEN :state <> 'open' THEN wake_at
-                              ELSE pgp_now() + make_interval(secs => coalesce(CAST(:wait AS int), CAST(:lease AS int)) + CAST(:grace AS int)) END
+                              ELSE pgp_now() + make_interval(secs => coalesce(CAST(:wait AS int) + CAST(:grace AS int), CAST(:lease AS int))) END
          WHERE id = :id AND fence = :fence AND lease_owner = :owner AND state = 'open'
         RETURNING step, subject, generation, not_before, signature, correlation
         """,

@@ -123,7 +123,7 @@ class Engine:
             raise Busy("this process ends", retry_after_s=1)
         failpoint("claim.before")
         with self.db.reading() as tx:
-            claim = claims.take(tx, step, subject, owner=secrets.token_hex(8), grace_s=self.grace_s)
+            claim = claims.take(tx, step, subject, owner=secrets.token_hex(8))
         if claim is None:
             return self._why_not(step, subject)
         failpoint("claim.after")

@@ -42,7 +42,8 @@ def lost_answers() -> str:
     """What follows a lost answer of every call that changes something, and of reads."""
     for module in pkgutil.iter_modules(clients.__path__):
         importlib.import_module(f"{clients.__name__}.{module.name}")
-    changing = [effect for effect in http.EFFECTS.values() if not effect.reason.startswith("a read ")]
+    effects = sorted(http.EFFECTS.values(), key=lambda effect: (effect.vendor, effect.method))
+    changing = [effect for effect in effects if not effect.reason.startswith("a read ")]
     rows = [(f"`{effect.vendor}.{effect.method}`", effect.on_lost.value, effect.reason) for effect in changing]
     return table(("call", "lost answer", "because"), [*rows, ("every read", http.OnLost.REPEAT.value, "a read changes nothing")])
 

@@ -161,6 +161,8 @@ class Chain:
     def reorganise(self, depth: int) -> None:
         """Take blocks back; what was in them is in a pool again, or lost."""
         depth = min(depth, self.head.number)
+        if not depth:
+            return
         dropped, self.blocks = self.blocks[-depth:], self.blocks[:-depth]
         for mined in (mined for block in dropped for mined in block.txs):
             if mined.tx.max_fee >= RICH or self.dice.random() >= self.trouble.drop_in_reorg:
