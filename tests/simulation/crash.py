@@ -30,6 +30,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "crash-matrix.md"
 # A pair may meet any of the first passings of its places, not only the first.
 FIRST_TURNS = 4
+# Where nobody looks at a terminal the table is kept in a file.
+WIDTH = 140
 KINDS = ("alone", "twice", "pair")
 
 
@@ -153,7 +155,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the matrix; 0 if nothing is wrong."""
     given = _arguments(words)
-    console = Console(stderr=given.json)
+    console = Console(stderr=given.json, width=None if sys.stdout.isatty() else WIDTH)
     # The processes share one PostgreSQL, which ends with the last of them.
     os.environ.setdefault("PYTEST_XDIST_TESTRUNUID", f"crash{os.getpid()}")
     postgres.server()

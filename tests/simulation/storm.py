@@ -33,6 +33,8 @@ from tests.support import postgres
 # How long the weather is foul, and how long everything may take to come to rest afterwards, in minutes of the world.
 FOUL_MINUTES, CALM_MINUTES = 45, 900
 CRASH = 0.004
+# Where nobody looks at a terminal the table is kept in a file.
+WIDTH = 140
 COINS = ("btc", "eth", "usdterc20")
 EVERY = {"execute": 0, "remind": 10, "expire-subscriptions": 10, "members-reconcile": 20}
 
@@ -167,7 +169,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--crash", type=float, default=CRASH, help="chance that a process dies at a failpoint")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(words)
-    console, began = Console(), time.monotonic()
+    console, began = Console(width=None if sys.stdout.isatty() else WIDTH), time.monotonic()
     os.environ.setdefault("PYTEST_XDIST_TESTRUNUID", f"storm{os.getpid()}")
     postgres.server()
     storms: list[Storm] = []
