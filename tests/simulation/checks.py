@@ -44,7 +44,7 @@ def problems(fleet: SimFleet, *, letters: frozenset[str] = frozenset()) -> list[
 def is_at_rest(fleet: SimFleet) -> bool:
     """Whether nothing goes on: no work is open, no vendor has anything left to do, no payment is unknown, and no money is on its way."""
     vendors = fleet.nowpayments.ways or fleet.nowpayments.sends or fleet.nowpayments.ipns or fleet.telegram.updates
-    if vendors or any(order.left for order in fleet.changenow.orders.values()):
+    if vendors or any(order.left for order in fleet.changenow.orders.values()) or any(node.pool for node in fleet.chain.nodes):
         return False
     return not [*_at_rest(fleet), *_payments(fleet)]
 
