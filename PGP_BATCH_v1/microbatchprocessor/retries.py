@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Dead, Done, Outcome
+from PGP_COMMON.engine import Dead, Done, Outcome, bury
 from PGP_COMMON.money_machines import accumulations, conversions, ledger, quotes, swaps
 from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.conversions import Conversion, ConversionRow
@@ -39,7 +39,9 @@ def ask_again(tx: Transaction, conversion: ConversionRow, rows: Sequence[Accumul
     asked = quotes.count_of_conversion(tx, conversion.id)
     if asked >= quotes.MAX_QUOTES:
         give_up(tx, conversion, rows, reason="quotes_spent")
-        return Dead("quotes_spent", {"conversion": conversion.id, "quotes": asked, "last": reason, "next": "the money is pending again"})
+        detail = {"quotes": asked, "last": reason, "next": "the money is pending again"}
+        bury(tx, source="conversion", subject=str(conversion.id), reason="quotes_spent", detail=detail)
+        return Done("quotes_spent")
     tx.send("conversion.quote", quotes.ask_for_conversion(tx, conversion.id), after_s=wait_s(asked))
     return Done(reason)
 
