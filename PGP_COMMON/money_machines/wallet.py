@@ -136,12 +136,12 @@ def load(tx: Transaction, wallet_id: int) -> Load:
 
 
 def fees_on_their_way(tx: Transaction, asset: str) -> int:
-    """The platform's fees on payments whose money has not come yet, in base units."""
+    """The platform's fees on payments whose money has not come yet, in base units; a payment that was taken back and not decided on counts too."""
     return int(
         tx.value(
             """
             SELECT coalesce(sum(p.fee_units), 0) FROM processed_payments p
-             WHERE p.state = 'credited' AND p.outcome_asset = :asset AND NOT EXISTS (SELECT 1 FROM arrival a WHERE a.payment_id = p.id)
+             WHERE p.state IN ('credited', 'review') AND p.outcome_asset = :asset AND NOT EXISTS (SELECT 1 FROM arrival a WHERE a.payment_id = p.id)
             """,
             asset=asset,
         )

@@ -320,6 +320,15 @@ def test_of_a_reversal_and_a_conversion_at_once_one_has_the_money(shop: Counter,
     assert (state, loss) in {("reversed", 0), ("converting", units(payment))}
 
 
+def test_fees_on_money_that_has_not_come_are_no_gas_money_while_a_person_decides(shop: Counter) -> None:
+    payment = shop.taken_back()
+    with shop.db.reading() as tx:
+        assert wallet.gas_money_wei(tx) == OPENING
+    shop.comes(payment)
+    with shop.db.reading() as tx:
+        assert wallet.gas_money_wei(tx) == OPENING + fee(payment)
+
+
 # --- lists
 
 
