@@ -332,7 +332,7 @@ def stick(tx: Transaction, transfer_id: int, *, reason: str) -> bool:
     return (
         tx.run(
             """
-            UPDATE transfer SET state = 'stuck', reason = :reason
+            UPDATE transfer SET state = 'stuck', reason = CASE WHEN purpose = 'treasury' THEN reason ELSE :reason END
              WHERE id = :id AND state IN ('signed', 'broadcast')
             """,
             id=transfer_id,
@@ -351,7 +351,7 @@ def supersede(tx: Transaction, transfer_id: int, *, raw: bytes, tx_hash: str, re
     """Move stuck → superseded, with the operator's signed self-transfer that takes its nonce."""
     moved = tx.run(
         """
-        UPDATE transfer SET state = 'superseded', reason = :reason
+        UPDATE transfer SET state = 'superseded', reason = CASE WHEN purpose = 'treasury' THEN reason ELSE :reason END
          WHERE id = :id AND state = 'stuck'
         """,
         id=transfer_id,
