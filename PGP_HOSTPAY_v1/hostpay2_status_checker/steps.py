@@ -126,7 +126,7 @@ def _refund(tx: Transaction, swap: SwapRow, units: int | None, tx_hash: str | No
 def _hold(tx: Transaction, swap: SwapRow, reason: str, *, alarm: bool, review: bool) -> None:
     swaps.hold(tx, swap.id, reason=reason)
     if review:
-        tx.send("swap.ended", f"{swap.id}:review")
+        tx.send("swap.ended", swaps.review_subject(tx, swap.id))
     elif alarm:
         _tell_a_person(tx, swap, reason)
 

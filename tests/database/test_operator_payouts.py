@@ -299,6 +299,17 @@ def test_a_payout_goes_on_with_the_exchange_that_works_again(harbour: Harbour, p
     harbour.until(lambda: harbour.payout(payout).state == "settled", blocks=0)
 
 
+def test_a_second_hold_of_a_swap_is_a_matter_of_its_own(harbour: Harbour, pgp: Operator, payout: int) -> None:
+    held(harbour, payout)
+    harbour.exchange_says(status="exchanging")
+    harbour.work()
+    pgp("payout", "resume", payout)
+    assert harbour.letters() == []
+    harbour.exchange_says(status="failed")
+    harbour.until(lambda: harbour.payout(payout).state == "review", blocks=0)
+    assert [reason for _, _, reason in harbour.letters()] == ["the exchange says failed"]
+
+
 def test_a_payout_that_nothing_left_for_is_priced_anew(harbour: Harbour, pgp: Operator, payout: int) -> None:
     swap_id = failed(harbour, payout)
     quote_id = harbour.swap(swap_id).quote_id
