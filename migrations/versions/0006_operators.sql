@@ -10,6 +10,9 @@ CREATE UNIQUE INDEX transfer_live_payment ON transfer (payment_id)
 -- What was reversed once is not reversed again.
 CREATE UNIQUE INDEX ledger_tx_reverses ON ledger_tx (reverses) WHERE reverses IS NOT NULL;
 
+-- What people did to money is as little to be forgotten as what was posted.
+CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- The buyer's own transaction, as the vendor names it: where a question about a payment begins.
 ALTER TABLE processed_payments ADD COLUMN payin_hash text CHECK (length(payin_hash) BETWEEN 1 AND 200);
 CREATE INDEX processed_payments_payin_hash ON processed_payments (payin_hash) WHERE payin_hash IS NOT NULL;
