@@ -15,7 +15,7 @@ from PGP_COMMON.cli.operator import JsonOption, ReasonOption, act, database, set
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
 from PGP_COMMON.errors import BadInput, Conflict, Misconfigured
-from PGP_COMMON.money_machines import audit, ledger, transfers, wallet
+from PGP_COMMON.money_machines import audit, dead_letters, ledger, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS
 
@@ -129,6 +129,7 @@ def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
         if not wallet.unfreeze(tx, ours.id):
             raise Conflict("it is not frozen")
         audit.note(tx, why, "wallet.unfreeze", address, before={"frozen_reason": ours.frozen_reason}, after={"frozen": False})
+        dead_letters.answer(tx, why, ("wallet", ours.address))
     typer.echo(f"wallet {address} signs again")
 
 

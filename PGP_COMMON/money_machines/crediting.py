@@ -21,6 +21,7 @@ from PGP_COMMON.money_machines.payments import Payment, PaymentRow, Sight
 CENT: Final = Decimal("0.01")
 # Where a payment in review waits for a person; the letter's subject is the payment's id.
 REVIEW: Final = "payment.review"
+DECIDE: Final = "`pgp suspense list`; then `pgp suspense resolve`, `pgp suspense refund` or `pgp suspense reject`"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth:
 def hold(tx: Transaction, payment: PaymentRow, sight: Sight, *, reason: str, value_usd: Decimal | None = None, detail: Mapping[str, Any]) -> None:
     """Keep a payment for a person: what came of it is suspense, nobody gets anything, and a letter says why."""
     payments.review(tx, payment.id, sight, reason=reason, value_usd=value_usd)
-    bury(tx, source=REVIEW, subject=str(payment.id), reason=reason, detail={"vendor_id": sight.provider_id, "status": sight.status, **detail})
+    bury(tx, source=REVIEW, subject=str(payment.id), reason=reason, detail={"vendor_id": sight.provider_id, "status": sight.status, "next": DECIDE, **detail})
     new = sight.outcome_units - payment.outcome_units
     if new > 0 and sight.outcome_asset is not None:
         tx.send("payment.payout_hash", payment.id)

@@ -284,6 +284,7 @@ class Expected(Row):
 
     id: int
     provider_id: str
+    state: str
     payout_hash: str | None
     waits_s: int
 
@@ -293,7 +294,7 @@ def expected(tx: Transaction, payment_id: int) -> Expected | None:
     return tx.one(
         Expected,
         """
-        SELECT id, provider_id, payout_hash, CAST(extract(epoch FROM pgp_now() - coalesce(credited_at, created_at)) AS bigint) AS waits_s
+        SELECT id, provider_id, state, payout_hash, CAST(extract(epoch FROM pgp_now() - coalesce(credited_at, created_at)) AS bigint) AS waits_s
           FROM processed_payments WHERE id = :id
         """,
         id=payment_id,

@@ -31,59 +31,59 @@ class Ids:
     transfers: list[int]
 
 
+# Forward from what the name is to everything that its money became, by way of every place where an accumulation has been.
+_FIND: LiteralString = """
+WITH named AS (
+    SELECT CAST(substring(:name FROM '^payout:([0-9]{1,15})$') AS bigint) AS payout, CAST(substring(:name FROM '^conversion:([0-9]{1,15})$') AS bigint) AS conversion,
+           CAST(substring(:name FROM '^swap:([0-9]{1,15})$') AS bigint) AS swap, CAST(substring(:name FROM '^transfer:([0-9]{1,15})$') AS bigint) AS transfer
+), named_transfers AS (
+    SELECT t.id, t.swap_id, t.payout_id, t.payment_id FROM transfer t
+     WHERE t.id = (SELECT transfer FROM named) OR t.id IN (SELECT transfer_id FROM transfer_attempt WHERE tx_hash = lower(:name))
+        OR (t.wallet_id, t.nonce) IN (SELECT wallet_id, nonce FROM nonce_fill WHERE tx_hash = lower(:name))
+), named_arrivals AS (SELECT payment_id, swap_id FROM arrival WHERE tx_hash = lower(:name)
+), named_swaps AS (
+    SELECT s.id, s.payout_id, s.conversion_id FROM swap s
+     WHERE s.id = (SELECT swap FROM named) OR s.provider_id = :name OR s.payout_hash IN (:name, lower(:name)) OR s.refund_hash = lower(:name)
+        OR lower(s.payin_address) = lower(:name) OR s.id IN (SELECT swap_id FROM named_transfers) OR s.id IN (SELECT swap_id FROM named_arrivals)
+), named_payouts AS (
+    SELECT q.id FROM split_payout_que q
+     WHERE q.id = (SELECT payout FROM named) OR q.tx_hash IN (:name, lower(:name)) OR q.id IN (SELECT payout_id FROM named_swaps)
+        OR q.id IN (SELECT payout_id FROM named_transfers)
+), named_conversions AS (
+    SELECT id FROM batch_conversions WHERE id = (SELECT conversion FROM named) OR id IN (SELECT conversion_id FROM named_swaps)
+), known_payments AS (
+    SELECT p.id, p.order_id FROM processed_payments p JOIN orders o ON o.id = p.order_id
+     WHERE p.provider_id = :name OR o.unique_id = upper(:name) OR p.payout_hash = lower(:name) OR p.payin_hash IN (:name, lower(:name))
+        OR p.id IN (SELECT payment_id FROM named_transfers) OR p.id IN (SELECT payment_id FROM named_arrivals)
+        OR p.id IN (SELECT a.payment_id FROM accumulation_place l JOIN payout_accumulation a ON a.id = l.accumulation_id
+                     WHERE l.payout_id IN (SELECT id FROM named_payouts) OR l.conversion_id IN (SELECT id FROM named_conversions))
+), known_orders AS (SELECT order_id AS id FROM known_payments UNION SELECT id FROM orders WHERE unique_id = upper(:name)
+), places AS (
+    SELECT l.conversion_id, l.payout_id FROM accumulation_place l JOIN payout_accumulation a ON a.id = l.accumulation_id
+     WHERE a.payment_id IN (SELECT id FROM known_payments)
+), known_payouts AS (SELECT payout_id AS id FROM places WHERE payout_id IS NOT NULL UNION SELECT id FROM named_payouts
+), known_conversions AS (SELECT conversion_id AS id FROM places WHERE conversion_id IS NOT NULL UNION SELECT id FROM named_conversions
+), known_swaps AS (
+    SELECT id FROM swap WHERE conversion_id IN (SELECT id FROM known_conversions) OR payout_id IN (SELECT id FROM known_payouts)
+), known_transfers AS (
+    SELECT id FROM transfer WHERE swap_id IN (SELECT id FROM known_swaps) OR payout_id IN (SELECT id FROM known_payouts)
+        OR payment_id IN (SELECT id FROM known_payments) UNION SELECT id FROM named_transfers
+)
+SELECT ARRAY(SELECT id FROM known_orders) AS orders, ARRAY(SELECT id FROM known_payments) AS payments,
+       ARRAY(SELECT id FROM known_conversions) AS conversions, ARRAY(SELECT id FROM known_payouts) AS payouts,
+       ARRAY(SELECT id FROM known_swaps) AS swaps, ARRAY(SELECT id FROM known_transfers) AS transfers
+ WHERE EXISTS (SELECT 1 FROM known_orders) OR EXISTS (SELECT 1 FROM known_payouts) OR EXISTS (SELECT 1 FROM known_transfers)
+    OR EXISTS (SELECT 1 FROM known_conversions)
+"""
+
+
 def find(tx: Transaction, name: str) -> Ids | None:
     """Everything that a name hangs together with; None when nobody knows it.
 
     A name is a payment's or an exchange's id at the vendor, an order's unique id, `payout:7` (or `conversion:`, `swap:`, `transfer:`), the hash of a
     transaction of ours, of the exchange, of NOWPayments or of the buyer, or the address that a swap is paid at.
     """
-    return tx.one(
-        Ids,
-        """
-        WITH named AS (
-            SELECT CAST(substring(:name FROM '^payout:([0-9]{1,15})$') AS bigint) AS payout, CAST(substring(:name FROM '^conversion:([0-9]{1,15})$') AS bigint) AS conversion,
-                   CAST(substring(:name FROM '^swap:([0-9]{1,15})$') AS bigint) AS swap, CAST(substring(:name FROM '^transfer:([0-9]{1,15})$') AS bigint) AS transfer
-        ), named_transfers AS (
-            SELECT t.id, t.swap_id, t.payout_id, t.payment_id FROM transfer t
-             WHERE t.id = (SELECT transfer FROM named) OR t.id IN (SELECT transfer_id FROM transfer_attempt WHERE tx_hash = lower(:name))
-                OR (t.wallet_id, t.nonce) IN (SELECT wallet_id, nonce FROM nonce_fill WHERE tx_hash = lower(:name))
-        ), named_arrivals AS (SELECT payment_id, swap_id FROM arrival WHERE tx_hash = lower(:name)
-        ), named_swaps AS (
-            SELECT s.id, s.payout_id, s.conversion_id FROM swap s
-             WHERE s.id = (SELECT swap FROM named) OR s.provider_id = :name OR s.payout_hash IN (:name, lower(:name)) OR s.refund_hash = lower(:name)
-                OR lower(s.payin_address) = lower(:name) OR s.id IN (SELECT swap_id FROM named_transfers) OR s.id IN (SELECT swap_id FROM named_arrivals)
-        ), named_payouts AS (
-            SELECT q.id FROM split_payout_que q
-             WHERE q.id = (SELECT payout FROM named) OR q.tx_hash IN (:name, lower(:name)) OR q.id IN (SELECT payout_id FROM named_swaps)
-                OR q.id IN (SELECT payout_id FROM named_transfers)
-        ), named_conversions AS (
-            SELECT id FROM batch_conversions WHERE id = (SELECT conversion FROM named) OR id IN (SELECT conversion_id FROM named_swaps)
-        ), known_payments AS (
-            SELECT p.id, p.order_id FROM processed_payments p JOIN orders o ON o.id = p.order_id
-             WHERE p.provider_id = :name OR o.unique_id = upper(:name) OR p.payout_hash = lower(:name) OR p.payin_hash IN (:name, lower(:name))
-                OR p.id IN (SELECT payment_id FROM named_transfers) OR p.id IN (SELECT payment_id FROM named_arrivals)
-                OR p.id IN (SELECT a.payment_id FROM accumulation_place l JOIN payout_accumulation a ON a.id = l.accumulation_id
-                             WHERE l.payout_id IN (SELECT id FROM named_payouts) OR l.conversion_id IN (SELECT id FROM named_conversions))
-        ), known_orders AS (SELECT order_id AS id FROM known_payments UNION SELECT id FROM orders WHERE unique_id = upper(:name)
-        ), places AS (
-            SELECT l.conversion_id, l.payout_id FROM accumulation_place l JOIN payout_accumulation a ON a.id = l.accumulation_id
-             WHERE a.payment_id IN (SELECT id FROM known_payments)
-        ), known_payouts AS (SELECT payout_id AS id FROM places WHERE payout_id IS NOT NULL UNION SELECT id FROM named_payouts
-        ), known_conversions AS (SELECT conversion_id AS id FROM places WHERE conversion_id IS NOT NULL UNION SELECT id FROM named_conversions
-        ), known_swaps AS (
-            SELECT id FROM swap WHERE conversion_id IN (SELECT id FROM known_conversions) OR payout_id IN (SELECT id FROM known_payouts)
-        ), known_transfers AS (
-            SELECT id FROM transfer WHERE swap_id IN (SELECT id FROM known_swaps) OR payout_id IN (SELECT id FROM known_payouts)
-                OR payment_id IN (SELECT id FROM known_payments) UNION SELECT id FROM named_transfers
-        )
-        SELECT ARRAY(SELECT id FROM known_orders) AS orders, ARRAY(SELECT id FROM known_payments) AS payments,
-               ARRAY(SELECT id FROM known_conversions) AS conversions, ARRAY(SELECT id FROM known_payouts) AS payouts,
-               ARRAY(SELECT id FROM known_swaps) AS swaps, ARRAY(SELECT id FROM known_transfers) AS transfers
-         WHERE EXISTS (SELECT 1 FROM known_orders) OR EXISTS (SELECT 1 FROM known_payouts) OR EXISTS (SELECT 1 FROM known_transfers)
-            OR EXISTS (SELECT 1 FROM known_conversions)
-        """,
-        name=name,
-    )
+    return tx.one(Ids, _FIND, name=name)
 
 
 _EVENTS: LiteralString = """

@@ -13,6 +13,9 @@ from PGP_COMMON.money_machines.swaps import Swap, SwapRow
 
 # money.md 7: after three days a person looks for what the exchange says it has sent back.
 REFUND_WAIT_S: Final = 72 * 3600
+# What a person does, in a letter.
+ENDS: Final = "ask the exchange; then `pgp swap finished`, `pgp swap refunded` or `pgp swap lost`"
+NEVER_CAME: Final = "look at the transaction; `pgp payout release` once it has come, or --although-missing if it never will"
 
 
 def close_swap(job: Job[Any]) -> Commit:
@@ -40,7 +43,7 @@ def close_swap(job: Job[Any]) -> Commit:
 def _close_conversion(tx: Transaction, swap: SwapRow, *, review: bool) -> Outcome:
     """MICROBATCH shares out what arrives, or gives back what came back."""
     if review:
-        _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"conversion": swap.conversion_id})
+        _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"conversion": swap.conversion_id, "next": ENDS})
         return Done("a person looks")
     tx.send("conversion.finish", swap.id)
     return Done()
@@ -50,7 +53,7 @@ def _review(tx: Transaction, swap: SwapRow, payout: PayoutRow) -> Outcome:
     if swap.state != Swap.HOLD:
         return Done(f"the swap is {swap.state} again")
     payouts.review(tx, payout.id, source=Payout.FUNDED, reason=swap.reason or "held by the exchange")
-    _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"payout": payout.id})
+    _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"payout": payout.id, "next": f"{ENDS}; `pgp payout settle` if the owner has his coin"})
     return Done("a person looks")
 
 
@@ -74,7 +77,7 @@ def _refund(tx: Transaction, swap: SwapRow, payout: PayoutRow, *, wait_s: int) -
         return _release(tx, payout)
     if swaps.waited_s(tx, swap.id) > REFUND_WAIT_S:
         payouts.review(tx, payout.id, source=Payout.REFUNDING, reason="the refund has not arrived")
-        _tell_a_person(tx, swap, reason="refund_missing", detail={"payout": payout.id, "tx": swap.refund_hash})
+        _tell_a_person(tx, swap, reason="refund_missing", detail={"payout": payout.id, "tx": swap.refund_hash, "next": NEVER_CAME})
         return Done("a person looks")
     return Later(wait_s, "waits for the refund to arrive")
 

@@ -118,7 +118,7 @@ def _ask_for_deposit(tx: Transaction, held: WalletRow) -> None:
     """Payouts that wait for gas or USDT wait in silence; a person is asked for a deposit."""
     reason = wallet.obstacle(tx, held)
     if reason is not None:
-        detail = {"why": reason, "next": "send it to the wallet, and `pgp treasury expect` its hash"}
+        detail = {"why": reason, "next": "`pgp treasury`; send it to the wallet, and `pgp treasury expect` its hash"}
         bury(tx, source="wallet.deposit", subject=held.address, reason="deposit_needed", detail=detail)
 
 

@@ -132,7 +132,9 @@ def _hold(tx: Transaction, swap: SwapRow, reason: str, *, alarm: bool, review: b
 
 
 def _tell_a_person(tx: Transaction, swap: SwapRow, reason: str) -> None:
-    bury(tx, source="swap.follow", subject=str(swap.id), reason=reason[:100], detail={"exchange": swap.provider_id, "next": "ask the exchange"})
+    bury(
+        tx, source="swap.follow", subject=str(swap.id), reason=reason[:100], detail={"exchange": swap.provider_id, "next": "ask the exchange; `pgp swap show`"}
+    )
 
 
 def our_wallet(job: Job[Clients], tx: Transaction) -> wallet.WalletRow | None:

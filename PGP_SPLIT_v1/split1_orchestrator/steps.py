@@ -55,7 +55,8 @@ def _ask_again(tx: Transaction, *, quote_id: int, wallet_address: str) -> Outcom
         return Done(f"the payout is {payout.state}")
     if payout.quotes_failed >= quotes.MAX_QUOTES:
         payouts.forget_failed_quotes(tx, payout.id)
-        return Dead("quotes_spent", {"payout": payout.id, "quotes": payout.quotes_failed, "last": payout.reason})
+        next_ = "`pgp dead retry` begins a fresh count; `pgp payout release` gives the money back to the balance"
+        return Dead("quotes_spent", {"payout": payout.id, "quotes": payout.quotes_failed, "last": payout.reason, "next": next_})
     return _ask(tx, payout, wallet_address=wallet_address)
 
 

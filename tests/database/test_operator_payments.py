@@ -300,6 +300,18 @@ def test_money_that_comes_after_the_reversal_belongs_to_nobody_until_a_person_sa
     assert (shop.balance("suspense"), shop.balance("np_transit"), owed(shop)) == (units(payment), 0, 0)
 
 
+def test_money_that_was_taken_back_is_not_asked_for_for_ever(shop: Counter, pgp: Operator) -> None:
+    reversed_, rejected = shop.taken_back(), shop.in_review()
+    pgp("payment", "reverse", number(reversed_))
+    pgp("suspense", "reject", number(rejected))
+    # Nobody here sends invites and messages: a day later they would be overdue.
+    shop.value("UPDATE work SET state = 'done' WHERE step IN ('invite.send', 'notify.send') RETURNING 1")
+    shop.later(25 * 3600)
+    shop.settle(within_s=10**6)
+    assert shop.rows("SELECT DISTINCT state FROM work WHERE step = 'payment.payout_hash'") == [("done",)]
+    assert shop.letters() == []
+
+
 def test_a_payment_that_is_kept_goes_on_and_the_vendors_repeated_word_changes_nothing(shop: Counter, pgp: Operator) -> None:
     payment = shop.taken_back()
     assert "1 parts of it go on" in pgp("payment", "keep", number(payment))
