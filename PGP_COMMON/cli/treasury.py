@@ -128,6 +128,28 @@ def expect(tx_hash: Annotated[str, typer.Argument(help="the deposit's transactio
 
 
 @app.command()
+def book(
+    asset: Annotated[str, typer.Option(help="eth or usdterc20")],
+    reason: ReasonOption,
+    state: StateOption = None,
+) -> None:
+    """Book what the chain has and the books have not (or the other way round), once two comparisons agree and the cause is known."""
+    from PGP_COMMON.money_machines import coins, reconciliations
+    from PGP_COMMON.operators import treasury
+
+    known, why = settings(state), act(reason)
+    db, chain = desk(known), chain_of(known)
+    with db.reading() as tx:
+        held, decimals = our_wallet(tx, known), coins.coin(tx, asset).decimals
+        books = reconciliations.holdings(tx, held.id, block=held.scanned_block)
+    # At the block up to which every arrival has been asked for: what came later would look like a difference.
+    receipts = chain.receipts([tx_hash for holding in books for tx_hash in holding.hashes or ()]).by_hash
+    seen = treasury.Seen(held.scanned_block, chain.balance(asset, held.address, block=held.scanned_block), receipts)
+    difference = db.rerun(lambda tx: treasury.book(tx, why, held=held, asset=asset, seen=seen))
+    typer.echo(f"{amount(difference, decimals, asset)} are booked as {'equity' if difference > 0 else 'a loss'}")
+
+
+@app.command()
 def withdraw(
     *,
     reason: ReasonOption,

@@ -118,6 +118,17 @@ def look_of(tx: Transaction, tx_hash: str) -> str:
     return str(tx.value("SELECT state FROM work WHERE step = 'arrival.look' AND subject = :hash", hash=tx_hash) or "open")
 
 
+def unbooked_looks(tx: Transaction) -> list[str]:
+    """Transactions that are still looked for and have brought nothing into the books yet: each may be what makes the chain differ."""
+    found = tx.value(
+        """
+        SELECT array_agg(w.subject ORDER BY w.id) FROM work w
+         WHERE w.step = 'arrival.look' AND w.state = 'open' AND NOT EXISTS (SELECT 1 FROM arrival r WHERE r.tx_hash = w.subject)
+        """
+    )
+    return list(found or [])
+
+
 def same_withdrawal(tx: Transaction, *, asset: str, units: int, recipient: str) -> int | None:
     """A withdrawal of the same units to the same address that is not over, or None."""
     found = tx.value(

@@ -179,15 +179,17 @@ WITH about (source, subject) AS (
     UNION SELECT source || ' ' || subject FROM letters
     UNION SELECT 'transaction ' || tx_hash FROM transfer_attempt WHERE transfer_id = ANY(CAST(:transfers AS bigint[]))
 ), entries AS (
-    SELECT u.at, u.actor, u.action, u.subject, u.reason FROM audit_log u WHERE u.subject IN (SELECT subject FROM things)
+    SELECT u.id, u.at, u.actor, u.action, u.subject, u.reason FROM audit_log u WHERE u.subject IN (SELECT subject FROM things)
     UNION
-    SELECT u.at, u.actor, u.action, u.subject, u.reason FROM audit_log u JOIN wallet w ON w.address = u.subject
+    SELECT u.id, u.at, u.actor, u.action, u.subject, u.reason FROM audit_log u JOIN wallet w ON w.address = u.subject
       JOIN (SELECT wallet_id, min(created_at) AS first, max(coalesce(final_at, pgp_now())) AS last FROM transfer
              WHERE id = ANY(CAST(:transfers AS bigint[])) GROUP BY wallet_id) t ON t.wallet_id = w.id AND u.at BETWEEN t.first AND t.last
 )
-SELECT created_at AS at, 'letter' AS what, CAST(id AS text) AS subject, source || ' ' || subject || ': ' || reason AS detail FROM letters
-UNION ALL
-SELECT at, 'operator', subject, action || ' (' || actor || '): ' || reason FROM entries
+SELECT at, what, subject, detail FROM (
+    SELECT created_at AS at, 'letter' AS what, CAST(id AS text) AS subject, source || ' ' || subject || ': ' || reason AS detail, id FROM letters
+    UNION ALL
+    SELECT at, 'operator', subject, action || ' (' || actor || '): ' || reason, id FROM entries
+) hands ORDER BY at, what, id
 """
 
 

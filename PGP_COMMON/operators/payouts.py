@@ -102,6 +102,7 @@ def _answer(tx: Transaction, act: Act, case: Case) -> None:
     about: list[tuple[str, object]] = [("swap.ended", swap.id) for swap in case.swaps]
     about += [("swap.follow", swap.id) for swap in case.swaps]
     about += [("transfer.ended", sent.id) for sent in case.transfers]
+    about += [("payout.requote", quote_id) for quote_id in quotes.of_payout(tx, case.payout.id)]
     dead_letters.answer(tx, act, *about)
 
 

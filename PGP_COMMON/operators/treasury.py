@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from PGP_COMMON.clients.ethereum_answers import Receipt
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.errors import BadInput, Conflict
-from PGP_COMMON.money_machines import arrivals, audit, chest, dead_letters, transfers, wallet
+from PGP_COMMON.money_machines import arrivals, audit, chest, dead_letters, ledger, reconciliations, transfers, wallet
 from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.money_machines.coins import WALLET_ASSETS
 from PGP_COMMON.money_machines.wallet import EQUITY, FEES, WalletRow
@@ -74,3 +76,43 @@ def withdraw(tx: Transaction, act: Act, *, held: WalletRow, asset: str, units: i
     after = {"asset": asset, "units": str(units), "recipient": recipient, "from": account}
     audit.note(tx, act, "treasury.withdraw", f"transfer {asked}", before={"may leave": str(own)}, after=after)
     return asked
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the chain says of the wallet at a block that has been read: its balance, and the receipts of what is under way."""
+
+    block: int
+    units: int
+    receipts: Mapping[str, Receipt]
+
+
+def book(tx: Transaction, act: Act, *, held: WalletRow, asset: str, seen: Seen) -> int:
+    """Book what the chain has and the books have not (base units; below zero: what it lacks), when its cause is known and no arrival shows it.
+
+    More is the platform's own (equity), less its loss. Raises Conflict when there is no difference, when the last comparison did not see the same
+    one, or when something that came up to that block is not booked yet and would explain it.
+    """
+    if asset not in WALLET_ASSETS:
+        raise BadInput(f"our wallet holds {' and '.join(sorted(WALLET_ASSETS))}")
+    account, equity, loss = ledger.wallet(asset), ledger.equity(asset), ledger.loss_expense(asset)
+    # Nothing is posted to the wallet while the books are read and the difference is booked.
+    ledger.lock(tx, account, equity, loss)
+    expected = reconciliations.expected_units(reconciliations.holdings(tx, held.id, block=seen.block), seen.receipts, block=seen.block)[asset]
+    difference = seen.units - expected
+    if not difference:
+        raise Conflict(f"the books say what the chain says at block {seen.block}: {expected} base units of {asset}")
+    known = {found["differs"] for found in reconciliations.last_breaks(tx, "wallet") if found["asset"] == asset}
+    if str(difference) not in known:
+        raise Conflict(
+            f"the difference is {difference}, and the last comparison saw {', '.join(known) or 'none'}: it may still be under way; wait for the next one"
+        )
+    unbooked = chest.unbooked_looks(tx)
+    if unbooked:
+        raise Conflict(f"{unbooked[0]} is still being looked for, and may be what came: wait, or resolve its letter")
+    lines = [ledger.debit(account, difference), ledger.credit(equity if difference > 0 else loss, difference)]
+    ledger.post(tx, "wallet.difference", f"{asset}:{seen.block}", lines)
+    after = {"units": str(difference), "asset": asset, "block": seen.block}
+    audit.note(tx, act, "treasury.book", f"wallet {asset}", before={"books": str(expected)}, after=after)
+    dead_letters.answer(tx, act, ("wallet.reconcile", asset))
+    return difference

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
-from PGP_COMMON.money_machines import arrivals, wallet
+from PGP_COMMON.money_machines import arrivals, ledger, wallet
+from PGP_COMMON.money_machines import payments as machine
 from PGP_COMMON.operators import payments
 from tests.support.sales import ETHER, Payment, Shop, fee, units
 from tests.support.verbs import Operator, at_once, deaf_queue
@@ -189,6 +190,27 @@ def test_of_a_refund_and_a_credit_at_once_only_one_happens(shop: Counter, pgp: O
     )
     assert sum(not isinstance(outcome, Conflict) for outcome in outcomes) == 1
     assert (shop.value("SELECT count(*) FROM transfer") == 1) != (shop.outcome(payment) == "credited")
+
+
+def test_more_that_comes_while_a_refund_is_on_its_way_waits_for_a_decision_of_its_own(shop: Counter, pgp: Operator) -> None:
+    whole = shop.order().payment(price_amount=Decimal("19.99"))
+    half = whole | {"outcome_amount": whole["outcome_amount"] / 2, "actually_paid": whole["actually_paid"] / 2}
+    shop.pay(half, "partially_paid")
+    shop.comes(half)
+    pgp("suspense", "refund", number(half), "--to", BUYERS)
+    shop.pay(whole, "finished")
+    assert shop.balance("suspense") == units(whole)
+    with shop.db.transaction() as tx:
+        # What HOSTPAY1 books when the transfer is final.
+        payment = int(tx.value("SELECT id FROM processed_payments"))
+        lines = [ledger.debit(ledger.suspense("eth"), units(half)), ledger.credit(ledger.in_flight("eth"), units(half))]
+        assert ledger.post(tx, "suspense.refund", 1, lines)
+        machine.empty_suspense(tx, payment, units=units(half))
+    assert shop.outcome(whole) == "review: price_differs"
+    assert shop.balance("suspense") == units(whole) - units(half)
+    more = whole | {"outcome_amount": whole["outcome_amount"] * 2, "updated_at": 5}
+    shop.pay(more, "finished")
+    assert shop.balance("suspense") == units(more) - units(half)
 
 
 # --- closed

@@ -178,6 +178,73 @@ def test_what_is_no_hash_is_not_announced(harbour: Harbour, pgp: Operator, tx_ha
     assert harbour.count("expected_deposit") == 0
 
 
+# --- what the chain has and the books have not
+
+
+def compare(harbour: Harbour) -> None:
+    """Two comparisons with the chain, so that what they see is no longer under way."""
+    for _ in range(2):
+        subject = harbour.fire("wallet.reconcile")
+        for _ in range(20):
+            harbour.hurry("wallet.reconcile", subject)
+            if harbour.run("wallet.reconcile", subject) == "done":
+                break
+
+
+def adds(harbour: Harbour, wei: int) -> None:
+    """The wallet's balance changes past every transaction that anybody could see, as by way of a contract."""
+    node = harbour.test_chain.node
+    node.call("anvil_setBalance", harbour.address, hex(node.balance(harbour.address) + wei))
+    harbour.test_chain.mine(FINAL_BLOCKS)
+
+
+def test_what_came_by_way_of_a_contract_is_booked_once_two_comparisons_agree(harbour: Harbour, pgp: Operator) -> None:
+    with pytest.raises(Conflict, match="the books say what the chain says"):
+        pgp("treasury", "book", "--asset", "eth")
+    adds(harbour, 7)
+    compare(harbour)
+    assert letters(harbour) == ["balance_differs"]
+    assert "0.000000000000000007 ETH are booked as equity" in pgp("treasury", "book", "--asset", "eth")
+    assert (harbour.account_of(ledger.equity("eth")), letters(harbour)) == (OWN_WEI + 7, [])
+    with pytest.raises(Conflict, match="the books say what the chain says"):
+        pgp("treasury", "book", "--asset", "eth")
+    compare(harbour)
+    assert letters(harbour) == []
+
+
+def test_what_is_gone_is_a_loss_and_the_wallet_stays_frozen_until_somebody_says_otherwise(harbour: Harbour, pgp: Operator) -> None:
+    adds(harbour, -5)
+    compare(harbour)
+    assert letters(harbour) == ["wallet_frozen", "balance_differs"]
+    assert "booked as a loss" in pgp("treasury", "book", "--asset", "eth")
+    assert (harbour.account_of(ledger.loss_expense("eth")), letters(harbour)) == (5, ["wallet_frozen"])
+    pgp("wallet", "unfreeze")
+    assert letters(harbour) == []
+
+
+def test_a_difference_that_nobody_has_seen_twice_or_that_may_still_be_explained_is_not_booked(harbour: Harbour, pgp: Operator, chain: TestChain) -> None:
+    compare(harbour)
+    adds(harbour, 9)
+    subject = harbour.fire("wallet.reconcile")
+    with pytest.raises(Conflict, match="the books say what"):
+        # The chain has not been read as far as that.
+        pgp("treasury", "book", "--asset", "eth")
+    while harbour.run("wallet.reconcile", subject) != "done":
+        harbour.hurry("wallet.reconcile", subject)
+    tx_hash = chain.send(harbour.address, 3)
+    chain.mine(FINAL_BLOCKS)
+    harbour.fire("arrival.look", tx_hash)
+    with pytest.raises(Conflict, match=f"{tx_hash} is still being looked for"):
+        pgp("treasury", "book", "--asset", "eth")
+    adds(harbour, 1)
+    harbour.run("arrival.look", tx_hash)
+    with harbour.db.transaction() as tx:
+        tx.run("UPDATE wallet SET scanned_block = :block", block=harbour.chain.finalized())
+    with pytest.raises(Conflict, match="the difference is 10, and the last comparison saw 9"):
+        pgp("treasury", "book", "--asset", "eth")
+    assert harbour.account_of(ledger.equity("eth")) == OWN_WEI
+
+
 # --- withdrawals
 
 

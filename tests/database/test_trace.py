@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import secrets
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -366,14 +371,13 @@ def test_letters_moves_and_freezes_stand_in_the_order_of_time(street: Street, pg
     with street.db.transaction() as tx:
         tx.run("INSERT INTO failed_transactions (source, subject, reason) VALUES ('payout.requote', '1', 'quotes_spent')")
     number = street.value("SELECT id FROM failed_transactions")
-    pgp("dead", "resolve", number, "--note", "looked at it", why=False)
     pgp("payout", "release", 1)
     events = journey(street.db, "payout:1")
     told = [(event.what, event.subject, event.detail.split(" (")[0]) for event in events if event.what in {"letter", "operator"}]
     assert told == [
         ("letter", str(number), "payout.requote 1: quotes_spent"),
-        ("operator", "payout.requote 1", "dead letter handled"),
         ("operator", "payout 1", "payout.release"),
+        ("operator", "payout.requote 1", "dead letter handled"),
     ]
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert ("ledger", "payout.release 1") in {(event.what, event.subject) for event in events}
@@ -391,6 +395,26 @@ def test_the_summary_is_told_in_coins_and_a_machine_gets_units(street: Street, t
     # A pipe gets the events alone, as before.
     assert all(line.startswith("20") for line in pgp("trace", provider, why=False).splitlines())
     assert isinstance(pgp.reads("trace", provider), list)
+
+
+def test_a_person_reads_the_sum_before_the_journey(street: Street, thirds: tuple[str, str, str]) -> None:
+    theirs, ours = os.openpty()
+    environment = {**os.environ, **street._environment, "PGP_STATE_DIR": "/nowhere", "COLUMNS": "200"}
+    words = [sys.executable, "-m", "PGP_COMMON.cli", "trace", names(street)[2]]
+    with subprocess.Popen(words, stdout=ours, env=environment, cwd=Path(__file__).parents[2]) as process:
+        os.close(ours)
+        read = b""
+        # A terminal whose other end is closed says so by an error.
+        with suppress(OSError):
+            while more := os.read(theirs, 65536):
+                read += more
+    os.close(theirs)
+    assert process.returncode == 0
+    told = read.decode().splitlines()
+    assert told[0].startswith("payment ")
+    assert "2 ETH of its owner" in told[0]
+    assert any("is 0.0000005 BTC of 0.000001 BTC" in line for line in told[:8])
+    assert any("time" in line and "detail" in line for line in told[8:12])
 
 
 def test_the_platforms_own_has_no_buyers(street: Street, pgp: Operator) -> None:
