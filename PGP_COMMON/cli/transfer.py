@@ -66,7 +66,9 @@ def resume(number: Number, reason: ReasonOption, state: StateOption = None) -> N
     with db.reading() as tx:
         seen = transfers.get(tx, number)
         hashes = [attempt.tx_hash for attempt in transfers.attempts(tx, number)]
-    is_mined = bool(hashes) and bool(chain.receipts(hashes).by_hash)
+    # A receipt counts only while its block is on the chain.
+    found = list(chain.receipts(hashes).by_hash.values()) if hashes else []
+    is_mined = any(chain.has_block(number=receipt.block_number, block_hash=receipt.block_hash) for receipt in found)
     is_free = seen.nonce is not None and chain.nonce(seen.sender) <= seen.nonce
     db.rerun(lambda tx: operators.resume(tx, number, why, is_mined=is_mined, is_free=is_free))
     typer.echo(f"transfer {number} goes on with the same bytes; the wallet stays frozen until `pgp wallet unfreeze`")

@@ -52,14 +52,9 @@ def refund_under_way(tx: Transaction, payment_id: int) -> Sent | None:
     )
 
 
-def is_returned(tx: Transaction, transfer_id: int) -> bool:
-    """Whether the books have a transfer's units back."""
-    return bool(
-        tx.value(
-            "SELECT EXISTS (SELECT 1 FROM ledger_tx WHERE kind = 'transfer.return' AND reference = CAST(CAST(:id AS bigint) AS text))",
-            id=transfer_id,
-        )
-    )
+def is_over(tx: Transaction, transfer_id: int) -> bool:
+    """Whether HOSTPAY3 has said that a transfer is over; what follows in the books comes by itself then."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM work WHERE step = 'transfer.ended' AND subject = :id)", id=str(transfer_id)))
 
 
 # --- the lists

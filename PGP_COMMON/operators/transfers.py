@@ -23,7 +23,7 @@ def resume(tx: Transaction, transfer_id: int, act: Act, *, is_mined: bool, is_fr
     transfer = transfers.lock(tx, transfer_id)
     if transfer.state not in (Transfer.STUCK, Transfer.SUPERSEDED):
         raise Conflict(f"transfer {transfer.id} is {transfer.state}: only a stuck one is resumed")
-    if listings.is_returned(tx, transfer.id):
+    if listings.is_over(tx, transfer.id):
         raise Conflict(f"transfer {transfer.id} is over: the transaction that took its nonce is final")
     if not is_mined and not (is_free and transfer.state == Transfer.STUCK):
         raise Conflict(f"the chain has none of its attempts, and its nonce {transfer.nonce} is used: `pgp wallet fill {transfer.id} --taken-by`")

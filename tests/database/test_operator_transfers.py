@@ -137,6 +137,8 @@ def test_a_transfer_that_is_over_in_the_books_is_not_taken_back(harbour: Harbour
 
 def test_what_is_not_signed_can_be_taken_back_and_its_asker_is_told(harbour: Harbour, pgp: Operator) -> None:
     asked = harbour.ask(units=DOLLAR)
+    with pytest.raises(Conflict, match="only a stuck one"):
+        pgp("transfer", "resume", asked)
     pgp("transfer", "cancel", asked)
     harbour.work()
     assert harbour.transfer(asked).state == "cancelled"
