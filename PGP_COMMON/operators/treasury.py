@@ -102,7 +102,7 @@ def book(tx: Transaction, act: Act, *, held: WalletRow, asset: str, seen: Seen) 
     difference = seen.units - expected
     if not difference:
         raise Conflict(f"the books say what the chain says at block {seen.block}: {expected} base units of {asset}")
-    known = {found["differs"] for found in reconciliations.last_breaks(tx, "wallet") if found["asset"] == asset}
+    known = {str(found.get("differs")) for found in reconciliations.last_breaks(tx, "wallet") if found.get("asset") == asset}
     if str(difference) not in known:
         raise Conflict(
             f"the difference is {difference}, and the last comparison saw {', '.join(known) or 'none'}: it may still be under way; wait for the next one"
