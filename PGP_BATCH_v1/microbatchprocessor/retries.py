@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Dead, Done, Outcome, bury
-from PGP_COMMON.money_machines import accumulations, conversions, ledger, quotes, swaps
+from PGP_COMMON.money_machines import accumulations, conversion_ends, conversions, quotes, swaps
 from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.conversions import Conversion, ConversionRow
 from PGP_COMMON.money_machines.swaps import Swap, SwapRow
@@ -49,14 +49,4 @@ def ask_again(tx: Transaction, conversion: ConversionRow, rows: Sequence[Accumul
 def give_up(tx: Transaction, conversion: ConversionRow, rows: Sequence[AccumulationRow], *, reason: str) -> None:
     """Cancel a planned conversion: every owner's money is pending again, in full. Its rows and itself are locked."""
     conversions.cancel(tx, conversion.id, reason=reason)
-    put_back(tx, conversion, rows)
-
-
-def put_back(tx: Transaction, conversion: ConversionRow, rows: Sequence[AccumulationRow]) -> None:
-    """Post every owner's part back from converting to pending."""
-    accumulations.undo_conversion(tx, conversion.id)
-    lines = []
-    for owner_id, units in accumulations.per_owner(rows).items():
-        lines.append(ledger.debit(ledger.owed(owner_id, "converting", conversion.from_asset), units))
-        lines.append(ledger.credit(ledger.owed(owner_id, "pending", conversion.from_asset), units))
-    ledger.post(tx, "conv.refund", conversion.id, lines)
+    conversion_ends.put_back(tx, conversion, rows)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.operator import database, settings, who
 from PGP_COMMON.cli.place import StateOption
 
 Switch = Annotated[str, typer.Argument(help="intake, convert, payout_plan, sign or invite")]
@@ -19,7 +18,7 @@ def pause(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     from PGP_COMMON.money_machines import dead_letters
 
     with database(settings(state)).transaction() as tx:
-        dead_letters.switch_off(tx, switch, reason=reason, actor=getpass.getuser())
+        dead_letters.switch_off(tx, switch, reason=reason, actor=who())
     typer.echo(f"{switch} is paused")
 
 
@@ -28,5 +27,5 @@ def resume(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     from PGP_COMMON.money_machines import dead_letters
 
     with database(settings(state)).transaction() as tx:
-        was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=getpass.getuser())
+        was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=who())
     typer.echo(f"{switch} goes on" if was_off else f"{switch} was not paused")

@@ -6,23 +6,22 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import ACTOR, database, settings
+from PGP_COMMON.cli.chain import chain_of, our_wallet, wallet_address
+from PGP_COMMON.cli.operator import JsonOption, ReasonOption, act, database, setting, settings, who
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
-from PGP_COMMON.errors import BadInput, Conflict, Misconfigured, NotFound
-from PGP_COMMON.money_machines import audit, ledger, transfers, wallet
+from PGP_COMMON.errors import BadInput, Conflict, Misconfigured
+from PGP_COMMON.money_machines import audit, dead_letters, ledger, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer
-from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
-from PGP_COMMON.settings import CATALOGUE, PARSERS
+from PGP_COMMON.money_machines.wallet import FUNDING, GAS
 
 app = typer.Typer(no_args_is_help=True)
 app.callback()(lambda: None)
 
-ReasonOption = Annotated[str, typer.Option("--reason", help="why, for the audit log")]
 # A block is final a quarter of an hour after it was made; what changed the wallet last may be that young.
 PATIENCE_S = 1200
 ASK_EVERY_S = 1
@@ -35,26 +34,6 @@ class Opening:
     block: int
     nonce: int
     balances: dict[str, int]
-
-
-def _setting(known: Mapping[str, str], name: str) -> Any:
-    text = known.get(name) or CATALOGUE[name].default
-    if not text:
-        raise Misconfigured(f"there is no {name}: start a fleet with `pgp up`, or set it")
-    return PARSERS[CATALOGUE[name].kind](text)
-
-
-def _chain(known: Mapping[str, str]) -> Ethereum:
-    chain = Ethereum(_setting(known, "ETHEREUM_RPC_URL"), chain_id=_setting(known, "ETHEREUM_CHAIN_ID"), tokens={FUNDING: _setting(known, "USDT_CONTRACT")})
-    chain.check_chain()
-    return chain
-
-
-def _address(known: Mapping[str, str]) -> str:
-    address = str(_setting(known, "HOST_WALLET_ETH_ADDRESS"))
-    if str(_setting(known, "HOST_WALLET_USDT_ADDRESS")).lower() != address.lower():
-        raise Misconfigured("HOST_WALLET_USDT_ADDRESS must be the wallet's own address")
-    return address
 
 
 def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
@@ -73,20 +52,20 @@ def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
 
 @app.command()
 def init(
-    reason: ReasonOption = "the books begin",
+    reason: Annotated[str, typer.Option("--reason", help="why, for the audit log")] = "the books begin",
     gas_reserve_wei: Annotated[int | None, typer.Option(help="the ETH that only gas may use; default 0.02")] = None,
     patience_s: Annotated[int, typer.Option(help="how long to wait for the newest changes to become final")] = PATIENCE_S,
     state: StateOption = None,
 ) -> None:
     """Begin the wallet's books: its next nonce, and what it holds now as the platform's own. Harmless when that is done."""
     known = settings(state)
-    address, db = _address(known), database(known)
+    address, db = wallet_address(known), database(known)
     with db.reading() as tx:
         there = wallet.find(tx, address)
     if there is not None:
         typer.echo(f"wallet {there.address} is open")
         return
-    chain = _chain(known)
+    chain = chain_of(known)
     opening = read_opening(chain, address, patience_s=patience_s)
     with db.transaction() as tx:
         wallet.open(
@@ -98,17 +77,17 @@ def init(
             balances=opening.balances,
             gas_reserve_wei=gas_reserve_wei,
         )
-        audit.record(tx, actor=ACTOR, action="wallet.init", subject=address, reason=reason, after=asdict(opening))
+        audit.record(tx, actor=who(), action="wallet.init", subject=address, reason=reason, after=asdict(opening))
     typer.echo(f"wallet {address} is open at block {opening.block} with nonce {opening.nonce}")
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] = False, state: StateOption = None) -> None:
+def show(as_json: JsonOption = False, state: StateOption = None) -> None:
     """Say what the wallet holds by the books, what it may spend, what is in flight, and whether it is frozen."""
     known = settings(state)
     with database(known).reading() as tx:
-        ours = _ours(wallet.find(tx, _address(known)))
-        load = transfers.load(tx, ours.id)
+        ours = our_wallet(tx, known)
+        load = wallet.load(tx, ours.id)
         facts = {
             **asdict(ours),
             "books": {asset: ledger.balance(tx, ledger.wallet(asset)) for asset in (GAS, FUNDING)},
@@ -128,36 +107,29 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] 
 @app.command()
 def freeze(reason: ReasonOption, state: StateOption = None) -> None:
     """Sign nothing from now on. What is signed already is still sent and watched."""
-    known = settings(state)
+    known, why = settings(state), act(reason)
     with database(known).transaction() as tx:
-        ours = _ours(wallet.find(tx, _address(known)))
-        if not wallet.freeze(tx, ours.id, reason=_given(reason)):
+        ours = our_wallet(tx, known)
+        if not wallet.freeze(tx, ours.id, reason=why.reason):
             raise Conflict(f"it is frozen already: {ours.frozen_reason}")
-        audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=ours.address, reason=reason, after={"frozen": True})
+        audit.note(tx, why, "wallet.freeze", ours.address, after={"frozen": True})
     typer.echo(f"wallet {ours.address} is frozen")
 
 
 @app.command()
 def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
     """Sign again, if the chain has no nonce that was not given here."""
-    known = settings(state)
-    address = _address(known)
-    nonce = _chain(known).nonce(address)
+    known, why = settings(state), act(reason)
+    address = wallet_address(known)
+    nonce = chain_of(known).nonce(address)
     with database(known).transaction() as tx:
-        ours = _ours(wallet.find(tx, address))
+        ours = our_wallet(tx, known)
         if nonce > ours.next_nonce:
             raise Conflict(f"the chain has used nonce {nonce - 1}, and {ours.next_nonce} is the next one here: an older database, or somebody else's key")
         if not wallet.unfreeze(tx, ours.id):
             raise Conflict("it is not frozen")
-        audit.record(
-            tx,
-            actor=ACTOR,
-            action="wallet.unfreeze",
-            subject=address,
-            reason=_given(reason),
-            before={"frozen_reason": ours.frozen_reason},
-            after={"frozen": False},
-        )
+        audit.note(tx, why, "wallet.unfreeze", address, before={"frozen_reason": ours.frozen_reason}, after={"frozen": False})
+        dead_letters.answer(tx, why, ("wallet", ours.address))
     typer.echo(f"wallet {address} signs again")
 
 
@@ -169,8 +141,8 @@ def fill(
     state: StateOption = None,
 ) -> None:
     """Give a stuck transfer up: its nonce goes to a transfer of nothing to ourselves, or went to another transaction."""
-    known = settings(state)
-    address, chain, db = _address(known), _chain(known), database(known)
+    known, why = settings(state), act(reason)
+    chain, db = chain_of(known), database(known)
     with db.reading() as tx:
         transfer = transfers.get(tx, transfer_id)
         last = transfers.attempts(tx, transfer_id)[-1:]
@@ -178,9 +150,9 @@ def fill(
         raise Conflict(f"transfer {transfer_id} is {transfer.state}: only a stuck one is given up")
     raw, tx_hash = _taken(chain, transfer, taken_by.lower()) if taken_by else _self_transfer(known, chain, transfer, last[0])
     with db.transaction() as tx:
-        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=_given(reason)):
+        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=why.reason):
             raise Conflict("somebody else moved it")
-        audit.record(tx, actor=ACTOR, action="wallet.fill", subject=f"transfer {transfer_id}", reason=reason, after={"tx": tx_hash, "wallet": address})
+        audit.note(tx, why, "wallet.fill", f"transfer {transfer_id}", before={"state": "stuck"}, after={"state": "superseded", "tx": tx_hash})
     typer.echo(f"transfer {transfer_id} is given up; what it was for comes back when {tx_hash} is final")
 
 
@@ -204,19 +176,7 @@ def _self_transfer(known: Mapping[str, str], chain: Ethereum, transfer: transfer
     max_fee = max(2 * fees.base_fee_wei + tip, last.max_fee_wei * 9 // 8 + 1)
     call = Call(to=transfer.sender, value_wei=0, data=b"")
     fields = TransactionFields(chain.chain_id, int(transfer.nonce or 0), PLAIN_GAS, max_fee, tip, call)
-    signed = sign_transfer(str(_setting(known, "HOST_WALLET_PRIVATE_KEY")), fields)
+    signed = sign_transfer(str(setting(known, "HOST_WALLET_PRIVATE_KEY")), fields)
     if signed.sender.lower() != transfer.sender.lower():
         raise Misconfigured("HOST_WALLET_PRIVATE_KEY is not the wallet's")
     return signed.raw, signed.hash
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise BadInput("say why, with --reason")
-    return reason.strip()
-
-
-def _ours(found: WalletRow | None) -> WalletRow:
-    if found is None:
-        raise NotFound("no wallet is open: `pgp wallet init`")
-    return found

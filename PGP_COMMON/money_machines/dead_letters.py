@@ -8,6 +8,7 @@ from typing import Any
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines import audit
+from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.outbox import Wake
 
 
@@ -63,6 +64,24 @@ def resolve(tx: Transaction, found: DeadLetter, *, kind: str, note: str, actor: 
         actor=actor,
     )
     audit.record(tx, actor=actor, action=f"dead letter {kind}", subject=f"{found.source} {found.subject}", reason=note, before={"reason": found.reason})
+
+
+def answer(tx: Transaction, act: Act, *about: tuple[str, object]) -> list[int]:
+    """Close the open letters about these (source, subject) that an operator's move answers; gives back their numbers."""
+    found = tx.all(
+        DeadLetter,
+        """
+        SELECT f.id, f.source, f.subject, f.reason, f.detail, f.work_id, w.step, w.last_error, f.created_at, f.resolved_at, f.resolution
+          FROM failed_transactions f LEFT JOIN work w ON w.id = f.work_id
+         WHERE f.resolved_at IS NULL AND (f.source, f.subject) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:subjects AS text[])))
+         ORDER BY f.id FOR UPDATE OF f
+        """,
+        sources=[source for source, _ in about],
+        subjects=[str(subject) for _, subject in about],
+    )
+    for one in found:
+        resolve(tx, one, kind="handled", note=act.reason, actor=act.actor)
+    return [one.id for one in found]
 
 
 def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) -> list[Wake]:

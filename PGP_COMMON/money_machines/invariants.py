@@ -57,25 +57,38 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "I05",
-        "every credited payment has its ledger transaction, and no other payment has one",
+        "every payment that was credited has its ledger transaction and every reversed one the other, and no other payment has one",
         """
         SELECT p.provider_id AS subject, p.state AS detail FROM processed_payments p
-         WHERE p.state = 'credited'
-           AND NOT EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference IN (p.provider_id, CAST(p.id AS text)))
+         WHERE (p.state IN ('credited', 'reversed') OR p.owner_units + p.fee_units > 0)
+               <> EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference = CAST(p.id AS text))
+            OR (p.state = 'reversed') <> EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind = 'payment.reverse' AND t.reference = CAST(p.id AS text))
         """,
     ),
     Invariant(
         "I06",
         "the owner's part and the fee are what came",
-        "SELECT provider_id AS subject, 'parts differ' AS detail FROM processed_payments WHERE state = 'credited' AND owner_units + fee_units <> outcome_units",
+        """
+        SELECT provider_id AS subject, 'parts differ' AS detail FROM processed_payments
+         WHERE (state IN ('credited', 'reversed') OR owner_units + fee_units > 0) AND owner_units + fee_units <> outcome_units
+        """,
     ),
     Invariant(
         "I06a",
-        "what an owner earned by a payment stands in his accumulations",
+        "what an owner earned by a payment, reversed or not, stands in his accumulations",
         """
         SELECT p.provider_id AS subject, CAST(p.owner_units AS text) || ' but ' || CAST(coalesce(sum(a.units), 0) AS text) AS detail
           FROM processed_payments p LEFT JOIN payout_accumulation a ON a.payment_id = p.id
-         WHERE p.state = 'credited' GROUP BY p.id HAVING p.owner_units <> coalesce(sum(a.units), 0)
+         GROUP BY p.id HAVING p.owner_units <> coalesce(sum(a.units), 0)
+        """,
+    ),
+    Invariant(
+        "I06b",
+        "what was given back stays with nobody: only a reversed payment has reversed parts, and it has no pending or frozen ones",
+        """
+        SELECT p.provider_id AS subject, a.state AS detail FROM payout_accumulation a JOIN processed_payments p ON p.id = a.payment_id
+         WHERE (a.state = 'reversed' AND p.state <> 'reversed') OR (a.state = 'frozen' AND p.state <> 'review')
+            OR (a.state = 'pending' AND p.state = 'reversed' AND NOT EXISTS (SELECT 1 FROM accumulation_place l WHERE l.accumulation_id = a.id))
         """,
     ),
     Invariant(
@@ -166,14 +179,25 @@ INVARIANTS: tuple[Invariant, ...] = (
         "I23",
         "what owners are owed in the ledger is what their accumulations say",
         """
-        SELECT 'owner ' || CAST(a.owner_id AS text) || ' ' || a.asset AS subject, CAST(a.booked AS text) || ' booked, ' || CAST(coalesce(b.rows, 0) AS text) || ' in rows' AS detail
+        SELECT 'owner ' || CAST(coalesce(a.owner_id, b.owner_id) AS text) || ' ' || coalesce(a.asset, b.asset) AS subject,
+               CAST(coalesce(a.booked, 0) AS text) || ' booked, ' || CAST(coalesce(b.rows, 0) AS text) || ' in rows' AS detail
           FROM (SELECT owner_id, asset, -sum(balance) AS booked FROM ledger_account WHERE owner_id IS NOT NULL GROUP BY owner_id, asset) a
-          LEFT JOIN (SELECT owner_id, asset, sum(units) AS rows FROM (
+          FULL JOIN (SELECT owner_id, asset, sum(units) AS rows FROM (
                         SELECT owner_id, asset, units FROM payout_accumulation WHERE state IN ('pending', 'converting', 'frozen')
                         UNION ALL
                         SELECT owner_id, converted_asset, converted_units FROM payout_accumulation WHERE state IN ('converted', 'attached')) x
                      GROUP BY owner_id, asset) b ON b.owner_id = a.owner_id AND b.asset = a.asset
-         WHERE a.booked <> coalesce(b.rows, 0)
+         WHERE coalesce(a.booked, 0) <> coalesce(b.rows, 0)
+        """,
+    ),
+    Invariant(
+        "I24",
+        "what stands in suspense is what payments wait with",
+        """
+        SELECT coalesce(a.asset, b.asset) AS subject, CAST(coalesce(a.booked, 0) AS text) || ' booked, ' || CAST(coalesce(b.rows, 0) AS text) || ' in rows' AS detail
+          FROM (SELECT asset, -sum(balance) AS booked FROM ledger_account WHERE code = 'suspense' GROUP BY asset) a
+          FULL JOIN (SELECT outcome_asset AS asset, sum(suspense_units) AS rows FROM processed_payments WHERE suspense_units > 0 GROUP BY 1) b ON b.asset = a.asset
+         WHERE coalesce(a.booked, 0) <> coalesce(b.rows, 0)
         """,
     ),
 )

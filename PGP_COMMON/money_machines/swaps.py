@@ -101,6 +101,12 @@ def lock(tx: Transaction, swap_id: int) -> SwapRow:
     return get(tx, swap_id)
 
 
+def lock_of_payout(tx: Transaction, payout_id: int) -> list[SwapRow]:
+    """Every swap that a payout has had, the oldest first, locked; the payout is locked before."""
+    found = tx.value("SELECT array_agg(id) FROM (SELECT id FROM swap WHERE payout_id = :id ORDER BY id FOR NO KEY UPDATE) locked", id=payout_id)
+    return [get(tx, swap_id) for swap_id in found or ()]
+
+
 def of_quote(tx: Transaction, quote_id: int) -> SwapRow | None:
     """The swap that a quote led to, or None while there is none."""
     found = tx.value("SELECT id FROM swap WHERE quote_id = :quote_id", quote_id=quote_id)
@@ -322,7 +328,22 @@ def abandon(tx: Transaction, swap_id: int, *, source: Swap, reason: str) -> bool
     )
 
 
-# --- what HOSTPAY asks
+# --- what is asked about it
+
+
+def is_paid_for(tx: Transaction, swap_id: int) -> bool:
+    """Whether the transfer that funded a swap is final."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM transfer WHERE swap_id = :id AND state = 'final')", id=swap_id))
+
+
+def holds(tx: Transaction, swap_id: int) -> int:
+    """How often a swap has been put on hold: each time is a matter of its own for a person."""
+    return int(tx.value("SELECT count(*) FROM state_history WHERE machine = 'swap' AND subject = :id AND target = 'hold'", id=swap_id))
+
+
+def review_subject(tx: Transaction, swap_id: int) -> str:
+    """What `swap.ended` is about when a swap did not end and a person must look: this hold of the swap, so that the next one is new work."""
+    return f"{swap_id}:review:{holds(tx, swap_id)}"
 
 
 def was_looked_at(tx: Transaction, swap_id: int, *, within_s: int) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES
+from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Move
 from PGP_COMMON.money_machines import MACHINES
+from PGP_COMMON.operators import powers
 from PGP_COMMON.rendering.tables import notice, table
 
 
 def movers(move: Move) -> list[str]:
     """Who may make a move."""
-    return [service.short for service in FLEET if move in service.moves] + (["an operator"] if move in OPERATOR_MOVES else [])
+    return [service.short for service in FLEET if move in service.moves] + (["an operator"] if move in powers.MOVES else [])
 
 
 def _meanings(states: type) -> dict[str, str]:

@@ -170,7 +170,7 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
         # Somebody else uses the key, or the database is older than the chain: another nonce from us could pay twice.
         freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce_latest, "ours": held.next_nonce})
         return Obstacle("the wallet is frozen")
-    load = transfers.load(tx, held.id)
+    load = wallet.load(tx, held.id)
     if load.in_flight >= held.max_in_flight:
         return Obstacle("all slots of the wallet are taken", config.integer("CHAIN_POLL_S"))
     if load.signed_lately >= config.integer("DAILY_TRANSFER_LIMIT"):
@@ -179,6 +179,10 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
     reason = wallet.obstacle(tx, held, fees_wei=burning_wei)
     if reason is None and not wallet.covers(tx, held, asset=transfer.asset, units=transfer.units, fees_wei=burning_wei):
         reason = "the books hold too little"
+    if reason is None and transfer.purpose == "treasury":
+        own = wallet.withdrawable_units(tx, held, asset=transfer.asset, account=transfer.reason or wallet.EQUITY, fees_wei=burning_wei, but=transfer.id)
+        # Gas was burned since an operator asked for it.
+        reason = None if transfer.units <= own else "it is more than the platform's own by now"
     return None if reason is None else Obstacle(reason)
 
 

@@ -19,7 +19,7 @@ INSERT INTO orders (unique_id, view_token, kind, owner_id, channel_id, tier_id, 
 VALUES ('01ARZ3NDEKTSV4RRFFQ69G5FAV', 'abcdefghijklmnopqrstuv', 'subscription', 1, 1, 1, 5, 5, 30, 3, 100, 'paid', 'x', pgp_now())
 """
 CREDITED = PAYMENT.format(state="credited", outcome=100, owner=97, fee=3)
-BOOKED = "INSERT INTO ledger_tx (kind, reference, actor) VALUES ('payment.credit', '77', 'x')"
+BOOKED = "INSERT INTO ledger_tx (kind, reference, actor) VALUES ('payment.credit', '1', 'x')"
 PAYOUT = """
 INSERT INTO split_payout_que (owner_id, details_id, asset, units, payout_asset, address, fee_cap_percent, state, correlation)
 VALUES (1, 1, 'usdterc20', 50, 'btc', 'an address', 2, '{state}', 'x')
@@ -48,6 +48,7 @@ PLANTED: dict[str, tuple[str, ...]] = {
     "I05": (CREDITED,),
     "I06": ("ALTER TABLE processed_payments DROP CONSTRAINT payment_parts", PAYMENT.format(state="credited", outcome=100, owner=97, fee=2), BOOKED),
     "I06a": (CREDITED, BOOKED),
+    "I06b": (CREDITED, BOOKED, ACCUMULATION.format(state="frozen", converted="NULL, NULL", payout="NULL")),
     "I07": (CONVERSION,),
     "I08": (PAYOUT.format(state="reserved"),),
     "I09": (PAYOUT.format(state="released"), ACCUMULATION.format(state="attached", converted="'usdterc20', 50", payout=1)),
@@ -59,6 +60,7 @@ PLANTED: dict[str, tuple[str, ...]] = {
     "I16": ("INSERT INTO work (step, subject, state, wake_at, signature, correlation, sender) VALUES ('a.b', '1', 'dead', pgp_now(), 's', 'c', 'x')",),
     "I18": ("INSERT INTO state_history (machine, subject, source, target, actor) VALUES ('swap', 1, 'planned', 'finished', 'x')",),
     "I23": (ACCOUNT.format("'owner:1:pending', 'eth', 'C', 1, -5"),),
+    "I24": (ACCOUNT.format("'suspense', 'eth', 'C', NULL, -5"),),
 }
 
 
@@ -72,14 +74,44 @@ def test_every_invariant_has_a_planted_violation() -> None:
     assert all(invariant.claim and invariant.claim[0].islower() for invariant in INVARIANTS)
 
 
+# Other ways in which the same claims can fail to hold.
+ALSO: dict[str, tuple[tuple[str, ...], ...]] = {
+    "I05": (
+        (PAYMENT.format(state="observed", outcome=0, owner=0, fee=0), BOOKED),
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED),
+        (CREDITED, BOOKED, "INSERT INTO ledger_tx (kind, reference, actor) VALUES ('payment.reverse', '1', 'x')"),
+        (PAYMENT.format(state="review", outcome=100, owner=97, fee=3),),
+    ),
+    "I06": ((PAYMENT.format(state="reversed", outcome=100, owner=97, fee=2),),),
+    "I06a": (
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED),
+        (PAYMENT.format(state="observed", outcome=0, owner=0, fee=0), ACCUMULATION.format(state="pending", converted="NULL, NULL", payout="NULL")),
+    ),
+    "I06b": (
+        (CREDITED, BOOKED, ACCUMULATION.format(state="reversed", converted="NULL, NULL", payout="NULL")),
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED, ACCUMULATION.format(state="pending", converted="NULL, NULL", payout="NULL")),
+    ),
+    "I23": ((CREDITED, BOOKED, ACCUMULATION.format(state="pending", converted="NULL, NULL", payout="NULL")),),
+    "I24": ((PAYMENT.format(state="review", outcome=100, owner=0, fee=0), "UPDATE processed_payments SET suspense_units = 100"),),
+}
+
+
+@pytest.mark.parametrize(("code", "planted"), [(code, planted) for code, ways in ALSO.items() for planted in ways])
+def test_a_claim_is_looked_at_from_every_side(db: BaseDatabaseManager, code: str, planted: tuple[str, ...]) -> None:
+    assert code in planted_and_found(db, planted)
+
+
 @pytest.mark.parametrize("code", sorted(PLANTED))
 def test_an_invariant_finds_what_breaks_it(db: BaseDatabaseManager, code: str) -> None:
+    assert code in planted_and_found(db, PLANTED[code])
+
+
+def planted_and_found(db: BaseDatabaseManager, statements: tuple[str, ...]) -> set[str]:
+    """Plant what the rules of the database would refuse; gives back the codes of the claims that do not hold then."""
     with db.transaction() as tx:
-        # The rules of the database would refuse every one of these.
         tx.run("SET LOCAL session_replication_role = replica")
-        for statement in PLANTED[code]:
+        for statement in statements:
             planted: Any = statement
             tx.run(planted)
     with db.reading() as tx:
-        found = {invariant.code for invariant, _ in breaches(tx)}
-    assert code in found
+        return {invariant.code for invariant, _ in breaches(tx)}

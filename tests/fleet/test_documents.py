@@ -133,6 +133,20 @@ def verbs() -> dict[str, set[str] | None]:
     return found
 
 
+def test_every_verb_of_pgp_that_the_code_tells_somebody_exists() -> None:
+    """What a letter or a refusal says to do next is there to be done."""
+    told = {
+        (name, verb, action)
+        for name, tree in product()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for verb, action in re.findall(r"`pgp ([a-z]+)(?: ([a-z]+))?", node.value)
+    }
+    assert ("PGP_HOSTPAY_v1/hostpay1_orchestrator/closing.py", "payout", "release") in told
+    there = verbs()
+    assert {(name, verb) for name, verb, action in told if verb not in there or (action and action not in (there[verb] or {action}))} == set()
+
+
 def test_every_table_has_a_word() -> None:
     tables = re.findall(r"^CREATE TABLE (\w+) ", text_of("migrations/schema.sql"), re.MULTILINE)
     assert tables
