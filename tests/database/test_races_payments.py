@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from PGP_COMMON.clients.nowpayments import Payment as Answer
+from PGP_COMMON.clients.nowpayments import read_payment
 from PGP_COMMON.money_machines import accumulations
+from PGP_ORCHESTRATOR_v1 import finding
 from tests.support.crowd import a_crowd, at_once
 from tests.support.sales import WHOLE_WAY, Payment, Shop
 
@@ -171,3 +174,17 @@ def test_a_refund_that_races_the_plan_freezes_the_money_or_finds_it_converting_a
         found.add("frozen" if frozen else "converting")
         assert shop.value("SELECT state FROM payout_accumulation WHERE payment_id = :id", id=number) in found
     assert found
+
+
+def test_two_runs_that_find_the_same_payments_in_opposite_orders_lock_nobody_out(shop: Shop, dice: random.Random) -> None:
+    answers = [read_payment(ready(shop, dice)) for _ in range(60)]
+    found = {answer.payment_id: answer for answer in answers}
+    db = shop.orchestrator.extensions["pgp"].db
+
+    def record(missed: dict[str, Answer]) -> None:
+        with db.transaction() as tx:
+            finding._record(tx, finding.Findings(missed=missed))
+
+    for _ in range(3):
+        at_once(partial(record, found), partial(record, dict(reversed(found.items()))))
+    assert shop.value("SELECT count(*) FROM inbox WHERE kind = 'found'") == len(found) == len(shop.sent("payment.settle"))

@@ -28,6 +28,7 @@ from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import FakeExchange
 from tests.support.hostpay import Harbour, TestChain
 from tests.support.sales import USD_OF_ETHER, FakeNowPayments, Payment
+from tests.support.simulators import eventually
 
 SERVICES = (
     "np-ipn orchestrator server invite notifications microbatchprocessor batchprocessor split1 split2 split3".split()  # noqa: SIM905 - a list to read
@@ -179,6 +180,8 @@ class Country(Harbour):
             )
             tx.send("invoice.create", invoice_id)
         self.run("invoice.create", invoice_id)
+        # Somebody else may have it in his hands.
+        eventually(lambda: self.value("SELECT provider_id FROM invoice WHERE id = :id", id=invoice_id))
         return int(self.value("SELECT order_id FROM invoice WHERE id = :id", id=invoice_id))
 
     def payment(self, order_id: int, *, part: Decimal = Decimal(1)) -> Payment:
