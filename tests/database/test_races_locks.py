@@ -222,21 +222,19 @@ def test_an_invoice_whose_answer_comes_while_a_payment_for_it_is_settled_locks_n
     """The payment's row names the invoice, and the answer changes what it is named by: both take the order first."""
     owner = country.shop()
     for _ in range(5):
-        order_id = country.order(owner, 77)
-        unique = country.value("SELECT unique_id FROM orders WHERE id = :id", id=order_id)
-        with country.db.transaction() as tx:
-            twin = orders.add_invoice(tx, order_id, price_usd=Decimal(60))
-        sight = payments.Sight(str(10**9 + twin), None, "waiting", 1, "eth", Decimal(1), Decimal(1))
+        invoice_id = country.wish(owner, 77)
+        order_id, unique = country.rows("SELECT o.id, o.unique_id FROM orders o JOIN invoice i ON i.order_id = o.id WHERE i.id = :id", id=invoice_id)[0]
+        sight = payments.Sight(str(10**9 + invoice_id), None, "waiting", 1, "eth", Decimal(1), Decimal(1))
 
-        def attach(twin: int = twin) -> None:
+        def attach(invoice_id: int = invoice_id) -> None:
             with country.db.transaction() as tx:
-                assert orders.attach_invoice(tx, twin, provider_id=str(twin), url="https://pay.test")
+                assert orders.attach_invoice(tx, invoice_id, provider_id=str(invoice_id), url="https://pay.test")
 
-        def settle(unique: str = unique, twin: int = twin, order_id: int = order_id, sight: payments.Sight = sight) -> None:
+        def settle(unique: str = unique, invoice_id: int = invoice_id, order_id: int = order_id, sight: payments.Sight = sight) -> None:
             with country.db.transaction() as tx:
                 assert orders.lock(tx, unique, provider_invoice_id=None, price_usd=Decimal(60))
                 tx.value("SELECT pg_sleep(0.05)")
-                payments.observe(tx, order_id, sight, invoice_id=twin)
+                payments.observe(tx, order_id, sight, invoice_id=invoice_id)
 
         at_once(attach, settle)
 

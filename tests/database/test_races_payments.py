@@ -103,6 +103,25 @@ def test_a_payment_and_its_repeated_deposit_settled_at_once_are_each_credited_on
         shop.check_books()
 
 
+def test_two_halves_that_are_settled_at_once_make_a_whole_order(shop: Shop, dice: random.Random) -> None:
+    """Each half alone would leave the order waiting for the other: whoever is second has to see what the first has paid."""
+    for _ in range(8):
+        order = shop.order(buyer_id=dice.randrange(1, 2**52))
+        for _ in range(2):
+            half = order.payment("partially_paid")
+            half |= {"actually_paid": half["pay_amount"] / 2, "outcome_amount": half["outcome_amount"] / 2}
+            shop.vendor.payments[str(half["payment_id"])] = half
+            shop.notify(half)
+        subjects = [subject for (subject,) in shop.rows("SELECT subject FROM work WHERE step = 'payment.settle' AND state = 'open'")]
+        engine = shop.orchestrator.extensions["pgp"].engine
+        at_once(*(partial(engine.run, "payment.settle", subject) for subject in subjects))
+        shop.settle(within_s=600)
+        assert order.state == "paid"
+        assert shop.value("SELECT paid_usd = price_usd FROM orders WHERE id = :id", id=order.id)
+        assert shop.value("SELECT count(*) FROM entitlement WHERE order_id = :id", id=order.id) == 1
+    shop.check_books()
+
+
 def test_a_refund_that_races_its_credit_leaves_nothing_that_could_be_converted(shop: Shop, dice: random.Random) -> None:
     """The vendor says `finished`, then `refunded`, and both notices are settled at once: never credited, or credited and taken back."""
     seen = set()

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from PGP_COMMON.engine import Engine, Job
+from PGP_COMMON.errors import BrokenRule
 from PGP_COMMON.money_machines import dead_letters, transfers, wallet
 from PGP_HOSTPAY_v1.hostpay3_executor import steps
 from tests.support.crowd import a_crowd, at_once
@@ -109,6 +110,22 @@ def test_once_a_person_has_stopped_it_nothing_is_signed_any_more(harbour: Harbou
     waiting = {reason for (reason,) in harbour.rows("SELECT w.last_error FROM work w WHERE w.step = 'transfer.sign' AND w.state = 'open'")}
     assert waiting <= {None, "signing is switched off", "the wallet is frozen: a drill"}
     harbour.check_books()
+
+
+def test_nobody_is_given_bytes_that_are_not_kept_yet(harbour: Harbour, chain: TestChain) -> None:
+    """A signature whose commit fails has never left: its nonce is free, and no node has heard of it."""
+    engine = harbour.services["pgp-hostpay3-v1"].engine
+    asked = harbour.ask(units=DOLLAR)
+    commit = steps.sign_once(decided(harbour, engine, asked))
+    with pytest.raises(BrokenRule), engine.db.transaction() as tx:
+        commit(tx)
+        # The commit itself refuses this.
+        tx.run("INSERT INTO ledger_tx (kind, reference) VALUES ('odd', '1')")
+    assert chain.node.number("eth_getTransactionCount", harbour.address, "pending") == 0
+    assert harbour.transfer(asked).state == transfers.Transfer.REQUESTED
+    engine.db.rerun(steps.sign_once(decided(harbour, engine, asked)))
+    assert chain.node.number("eth_getTransactionCount", harbour.address, "pending") == 0
+    assert harbour.transfer(asked).nonce == 0
 
 
 def test_a_stop_waits_for_the_signature_that_is_being_made(harbour: Harbour) -> None:

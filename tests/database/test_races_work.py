@@ -8,8 +8,10 @@ from functools import partial
 
 import pytest
 
+from PGP_COMMON import failpoints
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Outcome
+from PGP_COMMON.errors import BrokenRule
 from PGP_COMMON.money_machines import dead_letters
 from PGP_COMMON.outbox import Wake
 from PGP_COMMON.sweep import wake_due
@@ -77,6 +79,29 @@ def test_an_operators_retry_that_races_the_sweep_and_deliveries_runs_the_step_on
         assert effects(bench, subject) == 1
         assert bench.value("SELECT count(*) FROM failed_transactions WHERE subject = :s", s=subject) == 1
         assert bench.value("SELECT count(*) FROM audit_log WHERE action = 'dead letter retried'") == turn + 1
+
+
+def test_a_retry_of_what_was_done_meanwhile_runs_nothing(bench: Bench) -> None:
+    bench.send("1")
+    assert bench.engine(lambda _job: lambda _tx: Dead("odd")).run(STEP, "1") == "dead"
+    with bench.db.reading() as tx:
+        tx.run("UPDATE work SET state = 'done' WHERE subject = '1'")
+    assert retry(bench, "1") == []
+    assert bench.engine(effect).run(STEP, "1") == "done"
+    assert effects(bench, "1") == 0
+
+
+def test_eight_sweeps_at_once_wake_each_row_once(bench: Bench) -> None:
+    for turn in range(3):
+        subjects = sorted(f"{turn}/{number:03}" for number in range(150))
+        with bench.db.transaction() as tx:
+            for subject in subjects:
+                tx.send(STEP, subject)
+        bench.move_clock(61 * (turn + 1))
+        woken = [wake.subject for wakes in at_once(*[partial(sweep, bench)] * 8) for wake in wakes]
+        assert sorted(subject for subject in woken if subject.startswith(f"{turn}/")) == subjects
+        with bench.db.reading() as tx:
+            tx.run("UPDATE work SET state = 'done'")
 
 
 def test_a_retry_while_somebody_is_late_lets_only_the_new_holder_write(bench: Bench) -> None:
@@ -152,3 +177,37 @@ def test_two_who_send_the_same_work_in_opposite_orders_lock_nobody_out(bench: Be
         mine = [f"{turn}/{subject}" for subject in subjects]
         at_once(partial(send, mine), partial(send, mine[::-1]))
     assert bench.value("SELECT count(*) FROM work") == 3 * len(subjects)
+
+
+def test_whoever_finds_it_held_goes_away_and_the_sweep_comes_back_when_the_holder_has_died(bench: Bench) -> None:
+    """A delivery that is answered with "held" is forgotten by the queue: the row itself has to come back."""
+
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    bench.send("1")
+    engine = bench.engine(effect)
+    failpoints.arm({f"{STEP}.claim.after": die})
+    with pytest.raises(Killed):
+        engine.run(STEP, "1")
+    failpoints.disarm()
+    assert engine.run(STEP, "1") == "held"
+    assert sweep(bench) == []
+    # Its lease and the grace of the sweep: then it is woken, and once.
+    bench.move_clock(90 + 60 + 1)
+    assert [wake.subject for wake in sweep(bench)] == ["1"]
+    assert sweep(bench) == []
+    assert engine.run(STEP, "1") == "done"
+    assert effects(bench, "1") == 1
+
+
+def test_nobody_is_woken_for_what_the_commit_refused(bench: Bench) -> None:
+    """Books that do not balance are refused at the commit, after everything else was written."""
+    with pytest.raises(BrokenRule), bench.db.transaction() as tx:
+        tx.send(STEP, "1")
+        tx.run("INSERT INTO ledger_tx (kind, reference) VALUES ('odd', '1')")
+    assert bench.wakes == []
+    assert bench.value("SELECT count(*) FROM work") == 0

@@ -160,6 +160,14 @@ class Country(Harbour):
 
     def order(self, owner_id: int, buyer_id: int) -> int:
         """A buyer asks for a month; gives back the order. SERVER has its invoice made."""
+        invoice_id = self.wish(owner_id, buyer_id)
+        self.run("invoice.create", invoice_id)
+        # Somebody else may have it in his hands.
+        eventually(lambda: self.value("SELECT provider_id FROM invoice WHERE id = :id", id=invoice_id))
+        return int(self.value("SELECT order_id FROM invoice WHERE id = :id", id=invoice_id))
+
+    def wish(self, owner_id: int, buyer_id: int) -> int:
+        """A buyer asks for a month; gives back the invoice that is to be made."""
         server = self.services["pgp-server-v1"]
         channel_id, tier_id = self.rows("SELECT c.id, t.id FROM channel c JOIN subscription_tier_map t ON t.channel_id = c.id WHERE owner_id = :o", o=owner_id)[
             0
@@ -179,10 +187,7 @@ class Country(Harbour):
                 days=DAYS,
             )
             tx.send("invoice.create", invoice_id)
-        self.run("invoice.create", invoice_id)
-        # Somebody else may have it in his hands.
-        eventually(lambda: self.value("SELECT provider_id FROM invoice WHERE id = :id", id=invoice_id))
-        return int(self.value("SELECT order_id FROM invoice WHERE id = :id", id=invoice_id))
+        return invoice_id
 
     def payment(self, order_id: int, *, part: Decimal = Decimal(1)) -> Payment:
         """A buyer has paid so much of an order, and the vendor has it all: what the vendor would say of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -60,9 +61,15 @@ def situations(draw: st.DrawFn) -> tuple[Watched, list[Attempt], Facts]:
     age = st.integers(0, 2_000).map(lambda seconds: NOW - timedelta(seconds=seconds))
     attempts = [Attempt(tx_hash, 21_000, Bid(draw(st.integers(1, 10**12)), 1), draw(age)) for tx_hash in HASHES[: draw(st.integers(1, 4))]]
     found = {receipt.tx_hash: receipt for receipt in draw(st.lists(receipts(), max_size=4))}
+    on_chain = set(draw(st.lists(st.sampled_from(BLOCKS), max_size=4)))
+    if found and draw(st.booleans()):
+        # The row of a transfer in a block says which, and mostly that is still true.
+        known = next(iter(found.values()))
+        watched = replace(watched, state="mined", mined_hash=known.tx_hash, mined_block_hash=known.block_hash)
+        on_chain.add(known.block_hash)
     facts = Facts(
         Receipts(found, complete=draw(st.booleans())),
-        frozenset(draw(st.lists(st.sampled_from(BLOCKS), max_size=4))),
+        frozenset(on_chain),
         finalized=draw(st.integers(-1, 4)),
         nonce_latest=draw(nonces),
         nonce_finalized=draw(nonces),
