@@ -60,6 +60,10 @@ class Undo(Exception):
     """Every history is forgotten again."""
 
 
+# With --long.
+LONGEST_S = 3_600
+
+
 @pytest.fixture
 def db(database_url: str) -> Iterator[BaseDatabaseManager]:
     """A channel, a buyer and a dozen orders; the time is what the transaction says."""
@@ -149,6 +153,7 @@ def end_what_is_over(tx: Transaction, model: Model) -> None:
     assert hours_of(tx) == [(one.starts, one.ends) for one in model.bought]
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_any_history_keeps_every_paid_day(db: BaseDatabaseManager, request: pytest.FixtureRequest) -> None:
     """A thousand histories, twenty thousand with --long."""
 

@@ -21,6 +21,8 @@ WRITERS, OWNERS = 8, 6
 # What is bought in all; with --long as much as ten minutes bring.
 PURCHASES, MORE_PURCHASES = 36, 1_500
 HALF, WHOLE = Decimal("0.5"), Decimal(1)
+# With --long.
+LONGEST_S = 3_600
 
 
 @pytest.fixture
@@ -102,6 +104,7 @@ def mine(country: Country, over: threading.Event) -> None:
         country.test_chain.mine()
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_eight_writers_on_everything_at_once_never_wait_for_each_other(country: Country, database_url: str, request: pytest.FixtureRequest) -> None:
     count = MORE_PURCHASES if request.config.getoption("--long") else PURCHASES
     owner_ids = shops(country)

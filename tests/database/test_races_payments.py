@@ -17,6 +17,8 @@ from tests.support.crowd import a_crowd, at_once
 from tests.support.sales import WHOLE_WAY, Payment, Shop
 
 THREADS = 50
+# With --long.
+LONGEST_S = 3_600
 
 
 @pytest.fixture
@@ -65,6 +67,7 @@ def test_fifty_equal_notices_at_once_through_the_door_are_one_row_and_one_credit
     assert shop.value("SELECT count(*) FROM entitlement") == shop.value("SELECT count(*) FROM payout_accumulation") == 1
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_every_status_at_once_and_in_any_order_is_one_credit(shop: Shop, dice: random.Random, request: pytest.FixtureRequest) -> None:
     """Whoever tells of `finished` first: each status is a notice of its own, and they are settled by eight workers in eight orders."""
     count = 1_000 if request.config.getoption("--long") else 24

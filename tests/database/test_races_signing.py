@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -16,8 +17,8 @@ from tests.support.crowd import a_crowd, at_once
 from tests.support.earnings import DOLLAR
 from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
 
-# More than a wallet has slots; with --long as many as a busy hour brings.
-TRANSFERS, MORE_TRANSFERS, SLOTS = 72, 200, 64
+# Three times as many as a wallet has slots.
+TRANSFERS, SLOTS = 200, 64
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def executors(harbour: Harbour) -> list[Engine]:
 def run_open(harbour: Harbour, engine: Engine, seed: int) -> None:
     """Every transfer that is watched, and more that wait to be signed than there are slots, once, in an order of its own."""
     open_work = "SELECT step, subject FROM work WHERE step = :step AND state = 'open' ORDER BY random() LIMIT :most"
-    found = harbour.rows(open_work, step="transfer.watch", most=MORE_TRANSFERS) + harbour.rows(open_work, step="transfer.sign", most=SLOTS)
+    found = harbour.rows(open_work, step="transfer.watch", most=TRANSFERS) + harbour.rows(open_work, step="transfer.sign", most=SLOTS)
     random.Random(seed).shuffle(found)
     for step, subject in found:
         engine.run(step, subject)
@@ -52,20 +53,21 @@ def hurry_all(harbour: Harbour) -> None:
         tx.run("UPDATE work SET not_before = pgp_now() WHERE state = 'open' AND (lease_until IS NULL OR lease_until <= pgp_now())")
 
 
-def test_two_executors_on_one_wallet_send_every_transfer_once_and_leave_no_gap(harbour: Harbour, chain: TestChain, request: pytest.FixtureRequest) -> None:
-    count = MORE_TRANSFERS if request.config.getoption("--long") else TRANSFERS
-    asked = [harbour.ask(units=DOLLAR) for _ in range(count)]
+@pytest.mark.timeout(900)
+def test_two_executors_on_one_wallet_send_two_hundred_transfers_each_once_and_leave_no_gap(harbour: Harbour, chain: TestChain) -> None:
+    asked = [harbour.ask(units=DOLLAR) for _ in range(TRANSFERS)]
     engines = executors(harbour)
     for turn in range(60):
         hurry_all(harbour)
         at_once(*(partial(run_open, harbour, engine, 2 * turn + number) for number, engine in enumerate(engines)), timeout_s=250)
-        if harbour.count("transfer", "state = 'final'") == count:
+        if harbour.count("transfer", "state = 'final'") == TRANSFERS:
             break
         chain.mine(FINAL_BLOCKS)
-    assert sorted(int(nonce) for (nonce,) in harbour.rows("SELECT nonce FROM transfer")) == list(range(count))
-    assert harbour.rows("SELECT state, count(*) FROM transfer GROUP BY state") == [("final", count)]
-    assert harbour.value("SELECT next_nonce FROM wallet") == harbour.count("transfer_attempt") == count
-    assert chain.node.nonce(harbour.address) == count
+    assert sorted(int(nonce) for (nonce,) in harbour.rows("SELECT nonce FROM transfer")) == list(range(TRANSFERS))
+    assert harbour.rows("SELECT state, count(*) FROM transfer GROUP BY state") == [("final", TRANSFERS)]
+    # A slow machine may have raised a fee meanwhile: another attempt of the same nonce.
+    assert harbour.value("SELECT next_nonce FROM wallet") == harbour.value("SELECT count(DISTINCT nonce) FROM transfer_attempt") == TRANSFERS
+    assert chain.node.nonce(harbour.address) == TRANSFERS
     assert all(chain.received(harbour.transfer(one).recipient, token=True) == DOLLAR for one in asked)
     assert not [letter for letter in harbour.letters() if letter[0] != "transfer.watch"]
     harbour.check_books()
@@ -85,8 +87,11 @@ def test_once_a_person_has_stopped_it_nothing_is_signed_any_more(harbour: Harbou
     asked = [harbour.ask(units=DOLLAR) for _ in range(24)]
     commits = [steps.sign_once(decided(harbour, engines[number % 2], one)) for number, one in enumerate(asked)]
     signed_before: list[int] = []
+    has_signed = threading.Semaphore(0)
 
     def stop() -> None:
+        for _ in range(4):
+            assert has_signed.acquire(timeout=60)
         with harbour.db.transaction() as tx:
             if how == "pause":
                 dead_letters.switch_off(tx, "sign", reason="a drill", actor="a person")
@@ -97,13 +102,11 @@ def test_once_a_person_has_stopped_it_nothing_is_signed_any_more(harbour: Harbou
     def sign_all(number: int) -> None:
         for commit in commits[number::4]:
             engines[number % 2].db.rerun(commit)
+            has_signed.release()
 
-    with a_crowd() as crowd:
-        signers = [crowd.start(sign_all, number) for number in range(4)]
-        stopper = crowd.start(stop)
-        for thread in (*signers, stopper):
-            thread.join()
-    assert harbour.count("transfer", "nonce IS NOT NULL") == signed_before[0] < len(asked)
+    at_once(*(partial(sign_all, number) for number in range(4)), stop)
+    assert harbour.count("transfer", "nonce IS NOT NULL") == signed_before[0]
+    assert 4 <= signed_before[0] < len(asked)
     assert harbour.value("SELECT next_nonce FROM wallet") == signed_before[0] == harbour.count("transfer_attempt")
     # What was signed is still watched and ends; what waits says why.
     harbour.until(lambda: harbour.count("transfer", "state = 'final'") == signed_before[0])

@@ -24,6 +24,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -184,7 +185,7 @@ def table_of(verdicts: Sequence[Verdict]) -> Table:
     """Every mistake and who noticed it."""
     table = Table("mutant", "file", "caught by", "seconds", title=f"{len(verdicts)} mutants", box=None)
     for verdict in verdicts:
-        caught = verdict.caught or (f"[red]{verdict.trouble}[/red]" if verdict.trouble else "[red]survived[/red]")
+        caught = escape(verdict.caught) or f"[red]{escape(verdict.trouble) or 'survived'}[/red]"
         table.add_row(verdict.name, verdict.path.replace("PGP_COMMON/money_machines/", ".../"), caught, f"{verdict.seconds:.0f}")
     return table
 

@@ -136,7 +136,7 @@ CHAIN = (
         f"{MACHINES}wallet.py",
         "FROM wallet WHERE id = :id FOR NO KEY UPDATE",
         "FROM wallet WHERE id = :id",
-        f"{DATABASE}test_races_signing.py::test_two_executors_on_one_wallet_send_every_transfer_once_and_leave_no_gap",
+        f"{DATABASE}test_races_signing.py::test_once_a_person_has_stopped_it_nothing_is_signed_any_more[freeze]",
     ),
     mutant(
         "the books are not asked whether they hold enough",

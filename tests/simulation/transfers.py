@@ -155,7 +155,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--mistakes", action="store_true", help="also plant each known mistake, and count the worlds that show it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     wanted = parser.parse_args(argv)
-    console, began = Console(), time.monotonic()
+    # A table in a file is as wide as it needs to be.
+    console, began = Console(width=None if sys.stdout.isatty() else 150), time.monotonic()
     passes = [Pass(f"crashes {wanted.crash:.0%}", wanted.first, wanted.seeds, wanted.crash, Trouble())]
     if wanted.heavy_seeds:
         passes.append(Pass(f"crashes {wanted.heavy_crash:.0%}, worse weather", wanted.first, wanted.heavy_seeds, wanted.heavy_crash, TEMPEST))
