@@ -6,11 +6,13 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 
 import pytest
 
-from PGP_COMMON.money_machines import owners
+from PGP_BATCH_v1.batchprocessor.steps import Terms, reserve
+from PGP_COMMON.money_machines import coins, owners
 from PGP_WEBAPI_v1 import payout_store
 from tests.support.crowd import a_crowd, at_once
 from tests.support.earnings import BITCOIN, DOLLAR, ETHER, Town, a_town
@@ -116,3 +118,29 @@ def test_an_address_that_changes_while_a_payout_is_reserved_is_in_it_whole_or_no
     assert town.rows("SELECT owner_id, details_id, payout_asset, address FROM split_payout_que ORDER BY owner_id") == before
     swaps = town.rows("SELECT p.owner_id, s.to_asset, s.payout_address FROM swap s JOIN split_payout_que p ON p.id = s.payout_id ORDER BY 1")
     assert swaps == [(owner_id, asset, address) for owner_id, _, asset, address in before]
+
+
+def test_whoever_plans_for_an_owner_while_another_one_does_waits_and_finds_him_taken(town: Town) -> None:
+    """New money comes in while the first plan is being written: the second one may not begin another payout with it."""
+    owner_id = town.owner()
+    town.available(owner_id, 60 * DOLLAR)
+    runtimes = [town.start("pgp-batchprocessor-v1") for _ in range(2)]
+    with town.db.reading() as tx:
+        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2))
+    given: list[str] = []
+
+    def plan() -> None:
+        with runtimes[1].db.transaction() as tx:
+            given.append(reserve(tx, owner_id, terms))
+
+    with a_crowd() as crowd:
+        with runtimes[0].db.transaction() as tx:
+            given.append(reserve(tx, owner_id, terms))
+            town.available(owner_id, 70 * DOLLAR)
+            second = crowd.start(plan)
+            second.join(0.3)
+            assert second.is_alive()
+        second.join()
+    assert given == ["planned", "open"]
+    assert town.rows("SELECT units FROM split_payout_que") == [(60 * DOLLAR,)]
+    assert_planned_once(town)

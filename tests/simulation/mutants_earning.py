@@ -27,6 +27,18 @@ PAYMENTS = (
         "parse_int=int, parse_float=float,",
         "tests/unit/PGP_NP_IPN_v1/test_canonical.py",
     ),
+    Mutant(
+        "a notice that is told twice is two notices",
+        (
+            Edit(TABLES, "body_sha256 bytea NOT NULL UNIQUE CHECK", "body_sha256 bytea NOT NULL CHECK"),
+            Edit(
+                f"{MACHINES}inbox.py",
+                "ON CONFLICT (body_sha256) DO UPDATE SET times_seen = i.times_seen + 1, last_seen = pgp_now()\n",
+                "ON CONFLICT DO NOTHING\n",
+            ),
+        ),
+        (f"{DATABASE}test_races_payments.py::test_fifty_equal_notices_at_once_through_the_door_are_one_row_and_one_credit",),
+    ),
     mutant(
         "a notice is believed without a look-up",
         "PGP_ORCHESTRATOR_v1/steps.py",

@@ -21,6 +21,20 @@ PAYOUTS = (
         f"{DATABASE}test_conversion_planning.py::test_nothing_is_lost_or_doubled_while_two_schedulers_plan_and_payments_come_in",
     ),
     mutant(
+        "two plans for one owner at once",
+        "PGP_BATCH_v1/store.py",
+        "FROM client_table WHERE id = :owner_id FOR NO KEY UPDATE",
+        "FROM client_table WHERE id = :owner_id",
+        f"{DATABASE}test_races_planning.py::test_whoever_plans_for_an_owner_while_another_one_does_waits_and_finds_him_taken",
+    ),
+    mutant(
+        "a conversion takes rows that another one holds",
+        f"{MACHINES}accumulations.py",
+        "ORDER BY a.id LIMIT :limit\n           FOR UPDATE OF a SKIP LOCKED",
+        "ORDER BY a.id LIMIT :limit",
+        f"{DATABASE}test_conversion_planning.py::test_nothing_is_lost_or_doubled_while_two_schedulers_plan_and_payments_come_in",
+    ),
+    mutant(
         "paid when it is reserved",
         f"{MACHINES}accumulations.py",
         "SET state = 'attached', payout_id = :payout_id",

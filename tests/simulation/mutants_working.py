@@ -62,6 +62,27 @@ WORK = (
         f"{DATABASE}test_races_work.py::test_two_who_send_the_same_work_in_opposite_orders_lock_nobody_out",
     ),
     mutant(
+        "members are noted in the order of the turn",
+        "PGP_SERVER_v1/steps.py",
+        "sorted(members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS), key=lambda row: row.id)",
+        "members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS)",
+        f"{DATABASE}test_races_locks.py::test_two_looks_at_the_same_members_lock_nobody_out",
+    ),
+    mutant(
+        "finds are kept in any order",
+        "PGP_ORCHESTRATOR_v1/finding.py",
+        "for body in sorted(bodies(findings.missed.values())):",
+        "for body in bodies(findings.missed.values()):",
+        f"{DATABASE}test_races_payments.py::test_two_runs_that_find_the_same_payments_in_opposite_orders_lock_nobody_out",
+    ),
+    mutant(
+        "a payout's row is locked after its swap's",
+        "PGP_HOSTPAY_v1/hostpay1_orchestrator/steps.py",
+        "    payout = payouts.lock(tx, payout_id) if payout_id is not None else None\n    swap = swaps.lock(tx, job.id)\n",
+        "    swap = swaps.lock(tx, job.id)\n    payout = payouts.lock(tx, payout_id) if payout_id is not None else None\n",
+        f"{DATABASE}test_races_locks.py::test_no_transaction_takes_locks_against_the_order_and_no_two_can_wait_for_each_other",
+    ),
+    mutant(
         "an invoice is locked before its order",
         f"{MACHINES}orders.py",
         "WHERE i.id = :id FOR NO KEY UPDATE OF o",
