@@ -116,7 +116,7 @@ def test_eight_writers_on_everything_at_once_never_wait_for_each_other(country: 
         crowd.start(meddle, country, owner_ids, crowd.over)
         for buyer in [crowd.start(buy, country, owner_ids, seed, count // 3) for seed in range(3)]:
             buyer.join()
-    country.come_to_rest(lambda: at_rest(country))
+    country.come_to_rest(lambda: at_rest(country), turns=600)
     country.known_breaches = ()
     country.check_invariants()
     assert country.count("processed_payments", "state = 'credited'") == country.count("ledger_tx", "kind = 'payment.credit'") > count // 2

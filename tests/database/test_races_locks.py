@@ -156,6 +156,10 @@ def let_an_operator_act(country: Country) -> None:
             dead_letters.resolve(tx, locked, kind="retried", note="test", actor="a person")
             break
     with country.db.transaction() as tx:
+        dead_letters.switch_off(tx, "sign", reason="test", actor="a person")
+    with country.db.transaction() as tx:
+        dead_letters.switch_on(tx, "sign", reason="test", actor="a person")
+    with country.db.transaction() as tx:
         held = wallet.lock(tx, country.wallet_id)
         assert held is not None
         wallet.freeze(tx, held.id, reason="test")

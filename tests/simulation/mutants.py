@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 PLANTED: tuple[Mutant, ...] = (*SENDING, *WORKING, *EARNING, *PAYING)
 # Nobody installs anything into a copy: it uses what the checkout uses.
 SHARED = (".venv", "node_modules")
-LONGEST_S = 240
+LONGEST_S, BASELINE_S = 240, 1_800
 # The same database server for every run, but for those whose mistake is in the migrations.
 RUN = "PYTEST_XDIST_TESTRUNUID"
 NOTICED = re.compile(r"^FAILED \S+?::(\S+)", re.MULTILINE)
@@ -98,8 +98,8 @@ class Copy:
             for path, text in before.items():
                 self._write(path, text)
 
-    def run(self, tests: Sequence[str], *, own_server: bool = False) -> tuple[int, str]:
-        """Run tests in the copy until one fails; gives back pytest's code and what it printed."""
+    def run(self, tests: Sequence[str], *, own_server: bool = False, longest_s: int = LONGEST_S) -> tuple[int, str]:
+        """Run tests in the copy until one fails; gives back pytest's code and what it printed. Those that never end have failed."""
         command = [
             sys.executable,
             "-m",
@@ -120,10 +120,10 @@ class Copy:
             command, cwd=self.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         ) as process:
             try:
-                printed, _ = process.communicate(timeout=LONGEST_S)
+                printed, _ = process.communicate(timeout=longest_s)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                return FAILED, f"FAILED hung::longer_than_{LONGEST_S}_s"
+                return FAILED, f"FAILED hung::longer_than_{longest_s}_s"
             return process.returncode, printed
 
 
@@ -172,7 +172,7 @@ def baseline(mutants: Sequence[Mutant], copies: SimpleQueue[Copy], jobs: int) ->
     def part(number: int) -> str:
         copy = copies.get()
         try:
-            code, printed = copy.run(tests[number::jobs]) if tests[number::jobs] else (PASSED, "")
+            code, printed = copy.run(tests[number::jobs], longest_s=BASELINE_S) if tests[number::jobs] else (PASSED, "")
             return "" if code == PASSED else printed[-1500:]
         finally:
             copies.put(copy)
