@@ -274,7 +274,8 @@ def reconcile_members(job: Job[Clients]) -> Commit:
     Nobody is put out here: an owner may keep whom he likes in his channel.
     """
     with job.db.reading() as tx:
-        looked_at = members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS)
+        # In the order of their ids: two turns that overlap write to the same rows.
+        looked_at = sorted(members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS), key=lambda row: row.id)
     inside = {row.id: _is_in(job, row) for row in looked_at}
 
     def record(tx: Transaction) -> Outcome:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.money_machines import audit
+from PGP_COMMON.money_machines import audit, wallet
 from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.outbox import Wake
 
@@ -101,7 +101,9 @@ def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) 
 
 
 def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> None:
-    """Stop every step that names a switch; raises BrokenRule for a switch that nobody knows."""
+    """Stop every step that names a switch; raises BrokenRule for a switch that nobody knows. Once `sign` is off nothing is signed, not even by who was about to."""
+    if switch == "sign":
+        wallet.lock_all(tx)
     tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
     audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
 

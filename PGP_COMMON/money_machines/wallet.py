@@ -228,6 +228,11 @@ def is_ours(tx: Transaction, address: str) -> bool:
     )
 
 
+def lock_all(tx: Transaction) -> None:
+    """Wait until nobody is signing, and let nobody sign before this transaction ends."""
+    tx.value("SELECT count(*) FROM (SELECT id FROM wallet ORDER BY id FOR NO KEY UPDATE) locked")
+
+
 def is_switched_off(tx: Transaction) -> bool:
-    """Whether an operator has switched signing off; the engine asks too, but only before a step begins."""
+    """Whether an operator has switched signing off. The engine asks before a step begins; whoever signs asks again with the wallet's row held."""
     return bool(tx.value("SELECT EXISTS (SELECT 1 FROM machine_pause WHERE switch = 'sign')"))

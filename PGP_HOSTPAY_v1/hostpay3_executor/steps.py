@@ -166,6 +166,9 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
     """Why nothing may be signed at this moment, seen with the wallet's row held."""
     if held.chain_id != config.integer("ETHEREUM_CHAIN_ID"):
         raise Misconfigured("the wallet was opened on another chain")
+    if wallet.is_switched_off(tx):
+        # Since this step was claimed. Whoever switches signing off holds the wallet's row too, so that nothing is signed after he has.
+        return Obstacle("signing is switched off")
     if nonce_latest > held.next_nonce:
         # Somebody else uses the key, or the database is older than the chain: another nonce from us could pay twice.
         freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce_latest, "ours": held.next_nonce})

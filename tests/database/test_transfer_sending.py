@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,34 +306,6 @@ def test_a_transaction_that_fails_on_the_chain_gives_its_units_back_in_the_books
 
 
 # --- many at once
-
-
-def test_two_executors_at_once_give_every_transfer_its_own_nonce_without_a_gap(harbour):
-    asked = [harbour.ask(units=DOLLAR, asset="usdterc20") for _ in range(30)]
-    with harbour.db.transaction() as tx:
-        tx.run("UPDATE wallet SET max_in_flight = 64")
-    engines = [harbour.start("pgp-hostpay3-v1").engine for _ in range(2)]
-    errors: list[Exception] = []
-
-    def sign_all(number: int) -> None:
-        try:
-            for transfer_id in asked if number else reversed(asked):
-                engines[number].run("transfer.sign", str(transfer_id))
-        except Exception as error:  # noqa: BLE001 - a thread's failure is the test's
-            errors.append(error)
-
-    threads = [threading.Thread(target=sign_all, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    harbour.until(lambda: all(harbour.transfer(transfer_id).state == "final" for transfer_id in asked))
-    assert sorted(harbour.transfer(transfer_id).nonce for transfer_id in asked) == list(range(30))
-    assert harbour.value("SELECT next_nonce FROM wallet") == 30
-    assert harbour.count("transfer_attempt") == 30
-    assert all(harbour.test_chain.received(harbour.transfer(transfer_id).recipient, token=True) == DOLLAR for transfer_id in asked)
-    harbour.check_books()
 
 
 def test_predecessors_that_a_pool_forgot_are_sent_before_their_successor_waits_for_ever(harbour, chain):
