@@ -13,10 +13,9 @@ import pytest
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Job
 from PGP_COMMON.errors import BrokenRule
-from PGP_COMMON.money_machines import accumulations, ledger, payouts
+from PGP_COMMON.money_machines import accumulations, payout_ends, payouts
 from PGP_COMMON.money_machines.payouts import Payout
 from PGP_HOSTPAY_v1.hostpay1_orchestrator import closing
-from PGP_HOSTPAY_v1.hostpay1_orchestrator import steps as hostpay1
 from PGP_HOSTPAY_v1.hostpay2_status_checker import steps as hostpay2
 from tests.support.crowd import at_once
 from tests.support.earnings import DOLLAR, Town, a_town
@@ -58,18 +57,13 @@ def attempt(town: Town, work: Callable[[Transaction], object], *, service: str =
 
 def settle(payout_id: int, tx: Transaction) -> bool:
     accumulations.lock_of_payout(tx, payout_id)
-    hostpay1.settle(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, paid_out_units=1, tx_hash="0x1")
+    payout_ends.settle(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, paid_out_units=1, tx_hash="0x1")
     return True
 
 
 def release(payout_id: int, tx: Transaction) -> bool:
     accumulations.lock_of_payout(tx, payout_id)
-    payout = payouts.lock(tx, payout_id)
-    if not payouts.release(tx, payout_id, source=Payout.REVIEW, reason="a person said so"):
-        return False
-    accumulations.release(tx, payout_id)
-    reserved, available = (ledger.owed(payout.owner_id, purse, payout.asset) for purse in ("reserved", "available"))
-    return ledger.post(tx, "payout.release", payout_id, [ledger.debit(reserved, payout.units), ledger.credit(available, payout.units)])
+    return payout_ends.release(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, reason="a person said so")
 
 
 def refund(payout_id: int, tx: Transaction) -> bool:

@@ -11,8 +11,8 @@ import pytest
 
 from PGP_COMMON.clients.nowpayments import Payment as Answer
 from PGP_COMMON.clients.nowpayments import read_payment
-from PGP_COMMON.money_machines import accumulations
-from PGP_ORCHESTRATOR_v1 import finding
+from PGP_COMMON.money_machines import accumulations, crediting, payments
+from PGP_ORCHESTRATOR_v1 import finding, verdict
 from tests.support.crowd import a_crowd, at_once
 from tests.support.sales import WHOLE_WAY, Payment, Shop
 
@@ -187,9 +187,13 @@ def test_a_refund_that_races_the_plan_freezes_the_money_or_finds_it_converting_a
                     accumulations.begin_conversion(tx, rows, conversion_id=int(conversion))
                 return len(rows)
 
-        def take_back(number: int = number) -> int:
+        def take_back(payment: Payment = payment) -> int:
+            answer = read_payment(payment | {"payment_status": "refunded"})
             with shop.db.transaction() as tx:
-                return accumulations.freeze(tx, number)
+                row = payments.find(tx, answer.payment_id)
+                assert row is not None
+                crediting.take_back(tx, row, verdict.read(answer, None).sight)
+                return int(tx.value("SELECT count(*) FROM payout_accumulation WHERE payment_id = :id AND state = 'frozen'", id=row.id))
 
         taken, frozen = at_once(plan, take_back)
         assert taken + frozen == 1
