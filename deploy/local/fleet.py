@@ -65,8 +65,13 @@ class Fleet:
 
     @cached_property
     def rpc_url(self) -> str:
-        """The chain."""
+        """The chain itself, as the vendors see it."""
         return f"http://{HOST}:{self.port_of('anvil')}"
+
+    @cached_property
+    def rpc_urls(self) -> str:
+        """The two addresses at which the fleet sees it, as with two providers: the second lags."""
+        return f"{self.rpc_url},{self.simulators[vendors.SECOND_NODE]}"
 
     @cached_property
     def tasks(self) -> str:
@@ -89,7 +94,7 @@ class Fleet:
         addresses = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
-            "ETHEREUM_RPC_URL": self.rpc_url,
+            "ETHEREUM_RPC_URL": self.rpc_urls,
             "CLOUD_TASKS_ENDPOINT": self.tasks,
             "USDT_CONTRACT": self.keys.token,
             **settings.service_urls({service.name: self.port_of(service.name) for service in FLEET}, HOST),
@@ -130,7 +135,7 @@ class Fleet:
         """One vendor."""
         port = self.port_of(name)
         flags = ("--port", str(port), "--state-dir", str(self.state.root / name))
-        more = vendors.flags(name, files.read_env(self.state.secrets), self.settings, self.keys)
+        more = vendors.flags(name, files.read_env(self.state.secrets), self.settings, self.keys, rpc_url=self.rpc_url)
         (self.state.root / name).mkdir(exist_ok=True)
         return self.python(name, SIMULATOR, f"deploy.simulators.{name}", *flags, *more, port=port)
 
@@ -166,9 +171,9 @@ def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     fleet = Fleet(state, options)
     stages = (
         Stage("infrastructure", fleet.infrastructure()),
-        Stage("schema and token", [fleet.verb("migrate", "up"), fleet.chain()]),
+        Stage("schema, token and second node", [fleet.verb("migrate", "up"), fleet.chain(), fleet.simulator(vendors.SECOND_NODE)]),
         Stage("wallet", [fleet.verb("wallet", "init")] if cli.sentence("wallet") else []),
-        Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.NAMES), fleet.emulator()], at_once=4),
+        Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.VENDORS), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),
         Stage("scheduler", [fleet.scheduler()]),
