@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ TOO_MANY: Final = frozenset({429, -32005})
 REVERTED: Final = 3
 # JSON-RPC 2.0, section 5.1: no such method, invalid parameters, invalid request.
 MALFORMED: Final = frozenset({-32601, -32602, -32600})
+# Behind whatever code: the node does not have that block, or no longer its state. It lags, was started anew, or forgets old states;
+# another node has it, and so has this one for a later block.
+NO_SUCH_BLOCK: Final = re.compile(r"BlockOutOfRange|header not found|unknown block|missing trie node|state (is )?not available|historical state", re.IGNORECASE)
 
 Call = tuple[str, list[Any]]
 
@@ -82,6 +86,8 @@ def _error(error: Any) -> Refused | Throttled | VendorDown:
     message = str(error.get("message", "") if isinstance(error, dict) else error)[:500]
     if code in TOO_MANY and "returned more than" not in message:
         return Throttled(vendor=VENDOR)
+    if NO_SUCH_BLOCK.search(message):
+        return VendorDown("the node does not have that block", vendor=VENDOR, code=f"rpc_{code}", text=message)
     if code == REVERTED or "revert" in message.lower():
         return Refused("the contract refuses", vendor=VENDOR, code="reverted", text=message)
     if code in MALFORMED or "returned more than" in message:

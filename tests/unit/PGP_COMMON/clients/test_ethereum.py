@@ -343,6 +343,23 @@ def test_errors_of_a_node_say_what_to_do_next():
     assert refused.value.data["code"] == "key_refused"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "BlockOutOfRangeError: block height is 21 but requested was 12",
+        "header not found",
+        "Unknown block",
+        "missing trie node ab (path )",
+        "historical state cd is not available",
+    ],
+)
+def test_a_block_that_a_node_does_not_have_is_asked_of_the_other_one_and_later(words: str):
+    forgetful = node({"eth_getBalance": RpcError(-32602, words)})
+    assert ethereum(forgetful, node({"eth_getBalance": "0x5"})).balance("eth", WALLET, block=12) == 5
+    with pytest.raises(VendorDown):
+        ethereum(forgetful).balance("eth", WALLET, block=12)
+
+
 @pytest.mark.parametrize("body", [[], "x", {}, {"id": 1}, None])
 def test_an_answer_that_is_no_json_rpc_is_a_lost_one(body: Any):
     with pytest.raises(AnswerLost):
