@@ -96,6 +96,8 @@ class Claim:
     fence: int
     attempts: int
     correlation: str
+    # The vendor was left alone until a moment ago: this is one of the probes.
+    probes: bool
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Engine:
                    AND not_before <= pgp_now() + make_interval(secs => :early)
                    AND NOT EXISTS (SELECT 1 FROM vendor_pause WHERE vendor = :vendor AND until > pgp_now())
                    AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)
-                RETURNING id, point, fence, attempts, correlation
+                RETURNING id, point, fence, attempts, correlation, EXISTS (SELECT 1 FROM vendor_pause WHERE vendor = :vendor) AS probes
                 """,
                 owner=owner,
                 lease=step.lease_s,
@@ -285,7 +287,7 @@ class Engine:
             outcome = self.db.rerun(write)
         except TakenOver:
             return None
-        if step.vendor in _paused_here and not isinstance(outcome, Dead):
+        if claim.probes and not isinstance(outcome, Dead):
             self._vendor_answers(step.vendor)
         if wakes:
             self.publish(wakes)
@@ -357,19 +359,13 @@ class Engine:
         return "retry" if wakes else "taken_over"
 
     def _vendor_answers(self, vendor: str) -> None:
-        """A vendor that answered is no longer paused; the common case (no pause) costs nothing."""
-        _paused_here.discard(vendor)
+        """A vendor that answers a probe is forgiven: its next failure begins with a short pause again. Without a pause this is never asked for."""
         with self.db.reading() as tx:
             tx.run("DELETE FROM vendor_pause WHERE vendor = :vendor AND until <= pgp_now()", vendor=vendor)
 
 
-# Vendors that this process has seen fail, so that the first success clears the pause.
-_paused_here: set[str] = set()
-
-
 def pause_vendor(tx: Transaction, *, vendor: str, reason: str) -> None:
     """Keep everybody off a failing vendor for a while: 2 s, doubled on each failed probe up to 5 minutes (product.md 7.22)."""
-    _paused_here.add(vendor)
     tx.run(
         """
         INSERT INTO vendor_pause AS p (vendor, until, reason) VALUES (:vendor, pgp_now() + interval '2 seconds', :reason)
