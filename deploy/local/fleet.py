@@ -114,9 +114,17 @@ class Fleet:
             is_job=kind == JOB,
         )
 
+    def chain_node(self) -> Program:
+        """The chain's own node."""
+        return anvil.program(self.state.root / "anvil", self.port_of("anvil"))
+
+    def second_nodes(self) -> list[Program]:
+        """Further RPC addresses of the chain."""
+        return [self.simulator(vendors.SECOND_NODE)]
+
     def infrastructure(self) -> list[Program]:
         """Database, cache and chain, those that settings.env does not name elsewhere."""
-        programs = [anvil.program(self.state.root / "anvil", self.port_of("anvil"))]
+        programs = [self.chain_node()]
         if "REDIS_URL" not in self.given:
             programs.append(valkey.program(self.state.root / "valkey", self.port_of("valkey")))
         if "DATABASE_URL" not in self.given:
@@ -168,10 +176,15 @@ class Fleet:
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     """The whole fleet. Makes the secrets at the first call."""
     secrets.init(state)
-    fleet = Fleet(state, options)
+    return planned(Fleet(state, options))
+
+
+def planned(fleet: Fleet) -> Plan:
+    """The stages of a fleet; its settings are left where a person's shell finds them."""
+    state = fleet.state
     stages = (
         Stage("infrastructure", fleet.infrastructure()),
-        Stage("schema, token and second node", [fleet.verb("migrate", "up"), fleet.chain(), fleet.simulator(vendors.SECOND_NODE)]),
+        Stage("schema, token and second node", [fleet.verb("migrate", "up"), fleet.chain(), *fleet.second_nodes()]),
         Stage("wallet", [fleet.verb("wallet", "init")] if cli.sentence("wallet") else []),
         Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.VENDORS), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
