@@ -167,10 +167,10 @@ class Fleet:
             is_ready=lambda: probes.answers(f"http://{HOST}:{port}/readyz"),
         )
 
-    def scheduler(self) -> Program:
+    def schedulers(self) -> list[Program]:
         """Cloud Scheduler."""
         flags = [word for item in self.options.get("every", "").split(",") if item for word in ("--every", item)]
-        return self.python("scheduler", SCHEDULER, "deploy.emulators.scheduler", *flags, env=self.settings)
+        return [self.python("scheduler", SCHEDULER, "deploy.emulators.scheduler", *flags, env=self.settings)]
 
 
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
@@ -189,7 +189,7 @@ def planned(fleet: Fleet) -> Plan:
         Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.VENDORS), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),
-        Stage("scheduler", [fleet.scheduler()]),
+        Stage("scheduler", fleet.schedulers()),
     )
     files.write_env(state.environment, fleet.settings, heading="What the running fleet is given: `set -a; . FILE` makes it a shell's.")
     places = {"database_url": fleet.database_url, "redis_url": fleet.redis_url, "rpc_url": fleet.rpc_url, "tasks": fleet.tasks}

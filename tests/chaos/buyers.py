@@ -25,6 +25,7 @@ LINK_PATIENCE_S: Final = 150.0
 LINK_TRIES: Final = 3
 # How long he waits for the link to the rest, for the credit of what he paid, and for his invite.
 CREDIT_PATIENCE_S: Final = 420.0
+INVITE_PATIENCE_S: Final = 140.0
 LATE_S: Final = ORDER_LIFETIME_S + 25
 # What nobody credits: half of what the floor asks for.
 WORTHLESS_ETH: Final = "0.0001"
@@ -239,14 +240,25 @@ class Journey:
     # The door.
 
     def _enter(self) -> None:
-        """Follow the invite; who is in already hears only that he may stay longer. Whoever is not let in for now asks again at the end."""
-        message = self._wait(lambda found: self.shop.plan.title in found["text"] and found["text"][0] in INVITED, CREDIT_PATIENCE_S)
+        """Follow the invite; who is in already hears only that he may stay longer.
+
+        A message whose answer was lost three times may not have come: then he asks the bot. Who is not let in for now asks again at the end.
+        """
+        message = self._wait(self._invites, INVITE_PATIENCE_S)
+        for _ in range(2):
+            if message is None:
+                self._say("/start")
+                message = self._wait(self._invites, INVITE_PATIENCE_S)
         link = button(message, "Join") if message else None
         if link is None:
             return
         if self.purchase.lends:
             self._join({"id": STRANGERS + self.buyer.user_id, "first_name": "Stranger"}, link)
         self._join(self.user, link)
+
+    def _invites(self, message: Any) -> bool:
+        """Whether a message says that he has access to this channel, or longer."""
+        return self.shop.plan.title in message["text"] and message["text"][0] in INVITED
 
     def _join(self, user: dict[str, Any], link: str) -> None:
         try:

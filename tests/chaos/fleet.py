@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +79,11 @@ class StormFleet(local.Fleet):
         state.mkdir(exist_ok=True)
         flags = ("--port", str(port), "--state-dir", str(state), "--rpc-url", self.rpc_url, "--lag", "0")
         return [self.python(FRONT_NODE, local.SIMULATOR, "deploy.simulators.laggard", *flags, port=port), *super().second_nodes()]
+
+    def schedulers(self) -> list[Program]:
+        """Two at once, as when one was given up too early: every schedule is rung twice."""
+        once = super().schedulers()
+        return [*once, *(replace(program, name=f"{program.name}-twin") for program in once)]
 
 
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:

@@ -15,11 +15,12 @@ class Kind(enum.StrEnum):
 
     KILL = "kill -9"  # a program
     TERM = "SIGTERM"  # a service
-    FREEZE = "stopped"  # a service, for so many seconds
+    FREEZE = "stopped"  # a program, for so many seconds
     SESSIONS = "sessions ended"  # so many connections of the database
     FAULT = "vendor fault"  # a simulator and its operation; the mode, its value, for so many requests
     QUEUE_PAUSE = "queue paused"  # a queue, for so many seconds
     QUEUE_PURGE = "queue purged"  # a queue: all of its tasks are lost
+    QUEUE_RUN = "queue run"  # a queue: its tasks are delivered at once, and again when their time comes
     REORG = "re-organisation"  # so many blocks
     EVICT = "eviction"  # no block for so many seconds, then the pool is emptied
     STALL = "no blocks"  # for so many seconds
@@ -57,6 +58,7 @@ EVERY_S: dict[Kind, float] = {
     Kind.FAULT: 0.8,
     Kind.QUEUE_PAUSE: 50,
     Kind.QUEUE_PURGE: 45,
+    Kind.QUEUE_RUN: 20,
     Kind.REORG: 35,
     Kind.EVICT: 50,
     Kind.STALL: 90,
@@ -70,6 +72,7 @@ EVERY_S: dict[Kind, float] = {
 OTHERS: dict[str, int] = {
     "cloudtasks": 4,
     "scheduler": 2,
+    "scheduler-twin": 1,
     "valkey": 3,
     "postgres": 1,
     "anvil": 2,
@@ -88,8 +91,11 @@ ONCE = ("postgres", "anvil", "cloudtasks", "valkey")
 STATUSES = (500, 503, 429, 502)
 # What our clients wait for at most is 20 s (10 s for a node); most of what hangs is let go sooner, so that the storm goes on.
 HANGS_S = (0.5, 2.0, 2.0, 25.0)
-# A lease is 90 s: some are stopped for longer than theirs.
+# A lease is 90 s: some services are stopped for longer than theirs, so that somebody takes over what they hold.
 STOPPED_S = (5.0, 20.0, 100.0)
+# What else stops answering for a while without being gone.
+STOPS_S = (3.0, 12.0)
+STOPPED = ("cloudtasks", "valkey", "nowpayments", "changenow", "telegram", "frontnode", "laggard")
 # Blocks become final eight behind the head here; no node of a sound network takes a final one back.
 DEEPEST = 6
 
@@ -99,11 +105,12 @@ def draw_troubles(dice: random.Random, *, storm_s: float, services: Sequence[str
     draws: dict[Kind, Callable[[float], Trouble]] = {
         Kind.KILL: lambda at: Trouble(at, Kind.KILL, _victim(dice, services)),
         Kind.TERM: lambda at: Trouble(at, Kind.TERM, dice.choice(services)),
-        Kind.FREEZE: lambda at: Trouble(at, Kind.FREEZE, dice.choice(services), value=dice.choice(STOPPED_S)),
+        Kind.FREEZE: lambda at: _freeze(dice, at, services),
         Kind.SESSIONS: lambda at: Trouble(at, Kind.SESSIONS, value=dice.randint(1, 6)),
         Kind.FAULT: lambda at: _fault(dice, at, _operation(dice, vendors)),
         Kind.QUEUE_PAUSE: lambda at: Trouble(at, Kind.QUEUE_PAUSE, dice.choice(queues), value=dice.choice((5, 15))),
         Kind.QUEUE_PURGE: lambda at: Trouble(at, Kind.QUEUE_PURGE, dice.choice(queues)),
+        Kind.QUEUE_RUN: lambda at: Trouble(at, Kind.QUEUE_RUN, dice.choice(queues)),
         Kind.REORG: lambda at: Trouble(at, Kind.REORG, value=dice.randint(1, DEEPEST)),
         Kind.EVICT: lambda at: Trouble(at, Kind.EVICT, value=dice.choice((2, 4, 6))),
         Kind.STALL: lambda at: Trouble(at, Kind.STALL, value=dice.choice((3, 8, 15))),
@@ -125,6 +132,12 @@ def _moments(dice: random.Random, storm_s: float, every_s: float) -> list[float]
         found.append(round(at_s, 1))
         at_s += dice.expovariate(1 / every_s)
     return found
+
+
+def _freeze(dice: random.Random, at_s: float, services: Sequence[str]) -> Trouble:
+    if dice.random() < 0.3:
+        return Trouble(at_s, Kind.FREEZE, dice.choice(STOPPED), value=dice.choice(STOPS_S))
+    return Trouble(at_s, Kind.FREEZE, dice.choice(services), value=dice.choice(STOPPED_S))
 
 
 def _victim(dice: random.Random, services: Sequence[str]) -> str:

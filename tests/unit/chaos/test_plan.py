@@ -59,7 +59,10 @@ def test_every_trouble_falls_into_the_storm_and_in_order(drawn: plan.Plan) -> No
     assert times == sorted(times)
     assert times[0] >= 0
     assert times[-1] < 1000
-    assert {trouble.kind for trouble in drawn.troubles} == set(Kind) == set(troubles.EVERY_S)
+
+
+def test_every_kind_of_trouble_comes_in_a_long_storm() -> None:
+    assert {trouble.kind for trouble in plan.draw(7, payments=10, owners=2, storm_s=20_000).troubles} == set(Kind) == set(troubles.EVERY_S)
 
 
 @pytest.mark.parametrize("seed", range(20))
