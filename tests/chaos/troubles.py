@@ -127,8 +127,9 @@ def draw_troubles(dice: random.Random, *, storm_s: float, services: Sequence[str
 
 def _moments(dice: random.Random, storm_s: float, every_s: float) -> list[float]:
     """Moments that fall independently of each other, so often on average."""
-    found, at_s = [], dice.expovariate(1 / every_s)
-    while at_s < storm_s:
+    found: list[float] = []
+    at_s = dice.expovariate(1 / every_s)
+    while round(at_s, 1) < storm_s:
         found.append(round(at_s, 1))
         at_s += dice.expovariate(1 / every_s)
     return found

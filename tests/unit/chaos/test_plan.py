@@ -8,6 +8,7 @@ import json
 import pytest
 
 from deploy.simulators.market import BY_CODE
+from PGP_COMMON import addresses
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.http import EFFECTS
 from tests.chaos import operations, plan, troubles
@@ -47,6 +48,10 @@ def test_nobody_is_somebody_else(drawn: plan.Plan) -> None:
     assert len({owner.address for owner in drawn.owners}) == len(drawn.owners)
     titles = [owner.title for owner in drawn.owners]
     assert not [one for one in titles for other in titles if one != other and one in other]
+
+
+def test_every_owner_can_be_paid_at_his_address(drawn: plan.Plan) -> None:
+    assert {addresses.problem(addresses.FAMILIES[BY_CODE[owner.asset].network], owner.address) for owner in drawn.owners} == {None}
 
 
 def test_nobody_buys_more_than_the_bot_lets_him(drawn: plan.Plan) -> None:
