@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from PGP_COMMON.clients.ethereum_answers import VENDOR
-from PGP_COMMON.errors import AnswerLost, Refused, Throttled, VendorDown
+from PGP_COMMON.errors import AnswerLost, Refused, Throttled, TryAgain, VendorDown
 from PGP_COMMON.http import Answer, Http, refusal
 
 # Alchemy's code for too many requests, and that of the nodes that follow Infura (contracts: 8.4).
@@ -80,14 +80,15 @@ def _result(reply: Any) -> Any:
     return reply["result"]
 
 
-def _error(error: Any) -> Refused | Throttled | VendorDown:
+def _error(error: Any) -> Refused | TryAgain:
     """What a JSON-RPC error means for a read: nearly all of geth's are -32000 and may pass."""
     code = error.get("code") if isinstance(error, dict) else None
     message = str(error.get("message", "") if isinstance(error, dict) else error)[:500]
     if code in TOO_MANY and "returned more than" not in message:
         return Throttled(vendor=VENDOR)
     if NO_SUCH_BLOCK.search(message):
-        return VendorDown("the node does not have that block", vendor=VENDOR, code=f"rpc_{code}", text=message)
+        # Nothing is wrong with the node: nobody else has to leave it alone.
+        return TryAgain("the node does not have that block", vendor=VENDOR, code=f"rpc_{code}", text=message)
     if code == REVERTED or "revert" in message.lower():
         return Refused("the contract refuses", vendor=VENDOR, code="reverted", text=message)
     if code in MALFORMED or "returned more than" in message:
