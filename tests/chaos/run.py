@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +26,8 @@ LOOKS: Final = 3
 # How long the last buyer may still need after the storm, and how long everything may take to heal afterwards.
 CROWD_PATIENCE_S: Final = 900.0
 HEAL_PATIENCE_S: Final = 900.0
+# How long somebody who asks to join waits at the door when nothing is wrong any more.
+ENTRANCE_PATIENCE_S: Final = 30.0
 SHOWN: Final = 40
 
 
@@ -66,7 +67,7 @@ class Run:
         with self.telling.act("everything heals by itself") as tell:
             left = self._await_end(tell)
         self.result.calm_s = time.monotonic() - calm
-        self._await_entrance(crowd)
+        self._await_entrance()
         with self.telling.act("the books of everybody are compared"):
             self._judge(crowd, left)
 
@@ -104,8 +105,8 @@ class Run:
             time.sleep(LOOK_S)
         return left
 
-    def _await_entrance(self, crowd: Crowd) -> None:
-        """Whoever has paid and was not let in asks once more, with everything well; strangers ask as well."""
+    def _await_entrance(self) -> None:
+        """Whoever has paid and was not let in asks once more, with everything well."""
         with self.fleet.db.reading() as tx:
             outside = tx.all(Outside, OUTSIDE)
         for one in outside:
@@ -113,22 +114,19 @@ class Run:
                 self.fleet.world.control("telegram", "updates", {"user": {"id": one.buyer_id}, "join": one.link}, repeatable=True)
             except PlayError:
                 continue
-        if outside:
-            wait = threading.Event()
-            for _ in range(15):
-                wait.wait(LOOK_S)
-                with self.fleet.db.reading() as tx:
-                    if not tx.all(Outside, OUTSIDE):
-                        break
-        self.result.troubles["asked for entrance again"] = len(outside)
-        _ = crowd
+        self.result.asked_again, until = len(outside), time.monotonic() + ENTRANCE_PATIENCE_S
+        while outside and time.monotonic() < until:
+            time.sleep(LOOK_S)
+            with self.fleet.db.reading() as tx:
+                outside = tx.all(Outside, OUTSIDE)
+        self.result.problems += [f"buyer {one.buyer_id} has paid, asked to be let in, and was not" for one in outside]
 
     def _judge(self, crowd: Crowd, left: Sequence[str]) -> None:
         """Hold everything against everything."""
         result, storm = self.result, self.storm
         shapes = {payment: made.purchase.shape for made in crowd.made for payment in made.payments if _counts_as(made.purchase.shape, made.payments, payment)}
         result.shapes = Counter(made.purchase.shape.value for made in crowd.made)
-        result.payments, result.killed, result.troubles = crowd.counts["payments"], storm.killed, storm.done + result.troubles
+        result.payments, result.killed, result.troubles, result.missed = crowd.counts["payments"], storm.killed, storm.done, storm.missed
         result.met = Counter()
         for (name, _, mode), times in storm.met.items():
             result.met[f"{name} {mode}"] += times

@@ -30,7 +30,9 @@ class Result:
     shapes: Counter[str] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
+    asked_again: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     doubled: int = 0
@@ -112,10 +114,12 @@ def table(result: Result) -> Table:
         "owners": str(result.owners),
         "kills": f"{sum(result.killed.values())} ({listed(result.killed)})",
         "vendor faults met": f"{sum(result.met.values())} ({listed(result.met)})",
-        "other troubles": listed(result.troubles),
+        "troubles": listed(result.troubles),
+        "troubles without anybody to meet": listed(result.missed),
         "transfers": str(result.counts.get("transfers", 0)),
         "conversions": str(result.counts.get("conversions", 0)),
         "payouts": str(result.counts.get("payouts", 0)),
+        "asked to be let in once more": str(result.asked_again),
         "letters that the plan explains": str(result.letters),
         "lost": str(result.lost),
         "doubled": str(result.doubled),
