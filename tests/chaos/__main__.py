@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import re
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from tests.chaos.telling import Result, Telling, table
 # Buyers come so densely that the fleet is busy and the machine is not drowned.
 PAYMENTS_A_MINUTE = 60
 SHORTEST_MINUTES = 1.5
+INTERRUPTED = 130
 
 
 def flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,10 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.plan:
         print(plan.as_json(drawn) if asked.json else "\n".join(plan.lines(drawn)))
         return 0
-    result = _run(drawn, Telling(quiet=asked.json), root=asked.state_dir, keep=asked.keep)
+    signal.signal(signal.SIGTERM, _interrupt)
+    telling = Telling(quiet=asked.json)
+    try:
+        result = _run(drawn, telling, root=asked.state_dir, keep=asked.keep)
+    except KeyboardInterrupt:
+        telling.line("broken off by hand; the fleet has ended")
+        return INTERRUPTED
     if asked.json:
         print(json.dumps(result.as_dict(), indent=1))
     return 0 if result.is_good else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _run(drawn: Plan, telling: Telling, *, root: Path | None, keep: bool) -> Result:
@@ -65,9 +77,10 @@ def _run(drawn: Plan, telling: Telling, *, root: Path | None, keep: bool) -> Res
             telling.line(f"the fleet runs in {found.state.root}")
             try:
                 result = Run(found, drawn, telling).go()
+            except PgpError as error:
+                result.problems.append(f"broken off: {error}")
             except BaseException as error:
-                result.problems.append(f"{type(error).__name__}: {error}")
-                telling.line(f"broken off: {result.problems[-1]}")
+                result.problems.append(f"broken off: {type(error).__name__}: {error}")
                 raise
             finally:
                 result.run_s = time.monotonic() - telling.began

@@ -198,13 +198,24 @@ class Storm:
         return int(self.fleet.world.rpc("eth_blockNumber"), 16)
 
     def _reorganise(self, trouble: Trouble) -> bool:
+        """Take blocks back, and every transaction in them with them; no pool has those any more."""
         with self._chain:
             self._look_at_chain()
-            depth = min(int(trouble.value), self._head() - self.final - 1)
+            head = self._head()
+            depth = min(int(trouble.value) or self._aim(head), head - self.final - 1)
             if depth < 1:
                 return False
             self.fleet.world.rpc("anvil_reorg", depth, [])
             return True
+
+    def _aim(self, head: int) -> int:
+        """How deep one has to go to take our oldest transaction back that is not final; 0 when there is none."""
+        wallet = self.fleet.known["HOST_WALLET_ETH_ADDRESS"].lower()
+        for number in range(self.final + 1, head + 1):
+            block = self.fleet.world.rpc("eth_getBlockByNumber", hex(number), True)  # noqa: FBT003 - the RPC's own parameter
+            if block is not None and any(tx["from"].lower() == wallet for tx in block["transactions"]):
+                return head - number + 1
+        return 0
 
     def _evict(self, trouble: Trouble) -> bool:
         """No block for a while, so that something waits, then every pool forgets it."""

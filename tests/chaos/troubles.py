@@ -21,7 +21,7 @@ class Kind(enum.StrEnum):
     QUEUE_PAUSE = "queue paused"  # a queue, for so many seconds
     QUEUE_PURGE = "queue purged"  # a queue: all of its tasks are lost
     QUEUE_RUN = "queue run"  # a queue: its tasks are delivered at once, and again when their time comes
-    REORG = "re-organisation"  # so many blocks
+    REORG = "re-organisation"  # so many blocks; 0: as many as it takes to undo one of our transactions
     EVICT = "eviction"  # no block for so many seconds, then the pool is emptied
     STALL = "no blocks"  # for so many seconds
     BASE_FEE = "base fee"  # of the next block, in gwei
@@ -111,7 +111,7 @@ def draw_troubles(dice: random.Random, *, storm_s: float, services: Sequence[str
         Kind.QUEUE_PAUSE: lambda at: Trouble(at, Kind.QUEUE_PAUSE, dice.choice(queues), value=dice.choice((5, 15))),
         Kind.QUEUE_PURGE: lambda at: Trouble(at, Kind.QUEUE_PURGE, dice.choice(queues)),
         Kind.QUEUE_RUN: lambda at: Trouble(at, Kind.QUEUE_RUN, dice.choice(queues)),
-        Kind.REORG: lambda at: Trouble(at, Kind.REORG, value=dice.randint(1, DEEPEST)),
+        Kind.REORG: lambda at: Trouble(at, Kind.REORG, value=dice.choice((0, dice.randint(1, DEEPEST)))),
         Kind.EVICT: lambda at: Trouble(at, Kind.EVICT, value=dice.choice((2, 4, 6))),
         Kind.STALL: lambda at: Trouble(at, Kind.STALL, value=dice.choice((3, 8, 15))),
         Kind.BASE_FEE: lambda at: Trouble(at, Kind.BASE_FEE, value=dice.choice((5, 40, 120))),
