@@ -57,8 +57,9 @@ bench: setup ## how fast, how much memory
 crash: setup ## stop after every recovery point, many seeds (long)
 	$(BIN)/python -m pytest -n 2 tests/recovery --long
 
-chaos: setup ## kill -9 and broken vendors on a running fleet (long)
-	$(BIN)/python -m pytest tests/journeys --long
+chaos: setup ## a thousand payments while everything is killed and every vendor fails, then the long journeys (half an hour)
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m pytest tests/journeys -m long --long
 
 docs: render ## the documents, with what is derived from the manifest
 	$(BIN)/python -m pytest -q tests/fleet -k "documents or rendered"
