@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from deploy.local import switch
 from PGP_COMMON.cli import trace
 from PGP_COMMON.errors import PgpError
@@ -44,8 +46,9 @@ def flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 0 only if nothing was lost, doubled or left, and all books agree."""
     asked = flags(arguments)
-    # The pool tells of every connection that was torn away; here that is what is meant to happen.
+    # The pool tells of every connection that was torn away, and clients of every answer; here only what is wrong matters.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
     minutes = asked.minutes or max(SHORTEST_MINUTES, asked.payments / PAYMENTS_A_MINUTE)
     drawn = plan.draw(seed, payments=asked.payments, owners=asked.owners, storm_s=round(60 * minutes, 1))
