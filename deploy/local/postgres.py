@@ -200,11 +200,13 @@ class Postgres:
         lines = self._pid_lines()
         return bool(lines) and lines[-1].strip() == "ready" and self.identity() is not None
 
+    def connect(self) -> pg8000.dbapi.Connection:
+        """The superuser's connection to the `postgres` database. Without TLS, whose context alone costs the driver 50 ms: it never leaves the machine."""
+        return pg8000.dbapi.connect(user=SUPERUSER, password=self.password, host=ports.HOST, port=self.port, database="postgres", ssl_context=False)
+
     def run(self, *statements: str) -> None:
         """Run statements outside a transaction on the `postgres` database."""
-        with contextlib.closing(
-            pg8000.dbapi.connect(user=SUPERUSER, password=self.password, host=ports.HOST, port=self.port, database="postgres")
-        ) as connection:
+        with contextlib.closing(self.connect()) as connection:
             connection.autocommit = True
             for statement in statements:
                 connection.cursor().execute(statement)
@@ -228,9 +230,7 @@ class Postgres:
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of this name."""
-        with contextlib.closing(
-            pg8000.dbapi.connect(user=SUPERUSER, password=self.password, host=ports.HOST, port=self.port, database="postgres")
-        ) as connection:
+        with contextlib.closing(self.connect()) as connection:
             cursor = connection.cursor()
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (checked(name),))
             return cursor.fetchone() is not None

@@ -19,8 +19,7 @@ from typing import IO
 
 import pg8000.dbapi
 
-from deploy.local import ports
-from deploy.local.postgres import SUPERUSER, Postgres, checked
+from deploy.local.postgres import Postgres, checked
 
 # Copying a template is a third faster in memory; a container's default of 64 MB is too small for it.
 MEMORY, MEMORY_BYTES = Path("/dev/shm"), 1_500_000_000
@@ -38,6 +37,7 @@ class SharedServer:
         self._users: IO[str] | None = None
         self._admin: pg8000.dbapi.Connection | None = None
         self._numbers = itertools.count()
+        self._is_made = False
 
     @property
     def postgres(self) -> Postgres:
@@ -66,7 +66,7 @@ class SharedServer:
             fcntl.flock(self._users, fcntl.LOCK_SH)
             self._server = Postgres(self.folder / "postgres", fast=True)
             self._server.start()
-        self._admin = pg8000.dbapi.connect(user=SUPERUSER, password=self._server.password, host=ports.HOST, port=self._server.port, database="postgres")
+        self._admin = self._server.connect()
         self._admin.autocommit = True
 
     def leave(self) -> None:
@@ -88,6 +88,8 @@ class SharedServer:
 
     def template(self, migrate: Migrate) -> str:
         """A database at head that nobody may connect to: made once a run, by whoever is first."""
+        if self._is_made:
+            return TEMPLATE
         with self.gate():
             if not self.postgres.has_database(TEMPLATE):
                 draft = f"{TEMPLATE}_draft"
@@ -96,6 +98,7 @@ class SharedServer:
                 self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{draft}'")
                 self.run(f"ALTER DATABASE {draft} RENAME TO {TEMPLATE}")
                 self.run(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+        self._is_made = True
         return TEMPLATE
 
     @contextlib.contextmanager
