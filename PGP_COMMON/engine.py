@@ -156,7 +156,7 @@ class Engine:
                    AND (lease_until IS NULL OR lease_until <= pgp_now())
                    AND not_before <= pgp_now() + make_interval(secs => :early)
                    AND NOT EXISTS (SELECT 1 FROM vendor_pause WHERE vendor = :vendor AND until > pgp_now())
-                   AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)
+                   AND (CAST(:switch AS text) = '' OR NOT is_switched_off(:switch))
                 RETURNING id, point, fence, attempts, correlation
                 """,
                 owner=owner,
@@ -177,7 +177,7 @@ class Engine:
                 """
                 SELECT id, state, coalesce(lease_until > pgp_now(), false) AS leased, not_before > pgp_now() + make_interval(secs => :early) AS early,
                        (SELECT until FROM vendor_pause WHERE vendor = :vendor AND until > pgp_now()) AS vendor_until,
-                       EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch) AS switch_off
+                       is_switched_off(:switch) AS switch_off
                   FROM work WHERE step = :step AND subject = :subject
                 """,
                 early=EARLY_S,
@@ -382,9 +382,9 @@ def pause_vendor(tx: Transaction, *, vendor: str, reason: str) -> None:
     )
 
 
-def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> None:
-    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source."""
-    tx.run(
+def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> bool:
+    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source. False when there is one already."""
+    written = tx.run(
         """
         INSERT INTO failed_transactions (source, subject, reason, detail, work_id)
         VALUES (:source, :subject, :reason, CAST(:detail AS jsonb), :work_id)
@@ -396,3 +396,4 @@ def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Map
         detail=json.dumps(dict(detail or {}), default=str),
         work_id=work_id,
     )
+    return written == 1

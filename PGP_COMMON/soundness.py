@@ -6,7 +6,7 @@ import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES
+from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
 from PGP_COMMON.manifest import Door, Edge, Proof, Service
 from PGP_COMMON.money_machines import MACHINES
 from PGP_COMMON.settings import CATALOGUE
@@ -86,7 +86,7 @@ def _sends(fleet: Sequence[Service]) -> Iterator[str]:
 def _moves(fleet: Sequence[Service]) -> Iterator[str]:
     legal = {(machine.name, source, target) for machine in MACHINES for source, target in machine.edges()}
     made: set[tuple[str, str, str]] = set()
-    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", OPERATOR_MOVES)]:
+    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", OPERATOR_MOVES + RESTORE_MOVES)]:
         for move in moves:
             key = (move.machine, move.source, move.target)
             if key not in legal:

@@ -19,8 +19,8 @@ def pause(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     from PGP_COMMON.money_machines import dead_letters
 
     with database(settings(state)).transaction() as tx:
-        dead_letters.switch_off(tx, switch, reason=reason, actor=getpass.getuser())
-    typer.echo(f"{switch} is paused")
+        is_new = dead_letters.switch_off(tx, switch, reason=reason, actor=getpass.getuser())
+    typer.echo(f"{switch} is paused" if is_new else f"{switch} was paused before, and stays so")
 
 
 def resume(switch: Switch, reason: Reason, state: StateOption = None) -> None:

@@ -1,4 +1,4 @@
-"""Opens, shows, freezes and unfreezes the wallet, and takes a stuck nonce."""
+"""Opens, shows, freezes and unfreezes the wallet, takes a stuck nonce, and adopts it after a restore."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from PGP_COMMON.cli import adopting, explaining
 from PGP_COMMON.cli.operator import ACTOR, database, settings
+from PGP_COMMON.cli.our_wallet import ReasonOption, address_of, chain_of, given, ours_of, setting
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
-from PGP_COMMON.errors import BadInput, Conflict, Misconfigured, NotFound
-from PGP_COMMON.money_machines import audit, ledger, transfers, wallet
+from PGP_COMMON.errors import BadInput, Conflict, Misconfigured
+from PGP_COMMON.money_machines import audit, dead_letters, ledger, spending, strays, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer
-from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
-from PGP_COMMON.settings import CATALOGUE, PARSERS
+from PGP_COMMON.money_machines.wallet import FUNDING, GAS
 
 app = typer.Typer(no_args_is_help=True)
 app.callback()(lambda: None)
-
-ReasonOption = Annotated[str, typer.Option("--reason", help="why, for the audit log")]
+app.command()(adopting.adopt)
+app.command()(explaining.explain)
 # A block is final a quarter of an hour after it was made; what changed the wallet last may be that young.
 PATIENCE_S = 1200
 ASK_EVERY_S = 1
@@ -37,26 +38,6 @@ class Opening:
     balances: dict[str, int]
 
 
-def _setting(known: Mapping[str, str], name: str) -> Any:
-    text = known.get(name) or CATALOGUE[name].default
-    if not text:
-        raise Misconfigured(f"there is no {name}: start a fleet with `pgp up`, or set it")
-    return PARSERS[CATALOGUE[name].kind](text)
-
-
-def _chain(known: Mapping[str, str]) -> Ethereum:
-    chain = Ethereum(_setting(known, "ETHEREUM_RPC_URL"), chain_id=_setting(known, "ETHEREUM_CHAIN_ID"), tokens={FUNDING: _setting(known, "USDT_CONTRACT")})
-    chain.check_chain()
-    return chain
-
-
-def _address(known: Mapping[str, str]) -> str:
-    address = str(_setting(known, "HOST_WALLET_ETH_ADDRESS"))
-    if str(_setting(known, "HOST_WALLET_USDT_ADDRESS")).lower() != address.lower():
-        raise Misconfigured("HOST_WALLET_USDT_ADDRESS must be the wallet's own address")
-    return address
-
-
 def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
     """What the wallet holds at a final block, once the newest block says the same; raises Conflict when it does not in so many seconds."""
     until = time.monotonic() + patience_s
@@ -64,7 +45,7 @@ def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
         block = chain.finalized()
         final = Opening(block, chain.nonce(address, block="finalized"), {asset: chain.balance(asset, address, block=block) for asset in (GAS, FUNDING)})
         newest = {asset: chain.balance(asset, address) for asset in (GAS, FUNDING)}
-        if final.balances == newest and final.nonce == chain.nonce(address):
+        if final.balances == newest and final.nonce == chain.nonces(address).known:
             return final
         if time.monotonic() > until:
             raise Conflict("the wallet has changed in blocks that are not final: wait a quarter of an hour")
@@ -80,13 +61,13 @@ def init(
 ) -> None:
     """Begin the wallet's books: its next nonce, and what it holds now as the platform's own. Harmless when that is done."""
     known = settings(state)
-    address, db = _address(known), database(known)
+    address, db = address_of(known), database(known)
     with db.reading() as tx:
         there = wallet.find(tx, address)
     if there is not None:
         typer.echo(f"wallet {there.address} is open")
         return
-    chain = _chain(known)
+    chain = chain_of(known)
     opening = read_opening(chain, address, patience_s=patience_s)
     with db.transaction() as tx:
         wallet.open(
@@ -107,7 +88,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] 
     """Say what the wallet holds by the books, what it may spend, what is in flight, and whether it is frozen."""
     known = settings(state)
     with database(known).reading() as tx:
-        ours = _ours(wallet.find(tx, _address(known)))
+        ours = ours_of(wallet.find(tx, address_of(known)))
         load = transfers.load(tx, ours.id)
         facts = {
             **asdict(ours),
@@ -116,6 +97,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] 
             "platform_usdt_units": wallet.platform_units(tx),
             "in_flight": load.in_flight,
             "signed_in_24_hours": load.signed_lately,
+            "sent_in_24_hours": {asset: spending.spent(tx, asset=asset) for asset in (GAS, FUNDING)},
+            "unexplained": [stray.tx_hash for stray in strays.unexplained(tx, ours.id)],
             "obstacle": wallet.obstacle(tx, ours, fees_wei=load.fees_wei),
         }
     if as_json:
@@ -130,8 +113,8 @@ def freeze(reason: ReasonOption, state: StateOption = None) -> None:
     """Sign nothing from now on. What is signed already is still sent and watched."""
     known = settings(state)
     with database(known).transaction() as tx:
-        ours = _ours(wallet.find(tx, _address(known)))
-        if not wallet.freeze(tx, ours.id, reason=_given(reason)):
+        ours = ours_of(wallet.find(tx, address_of(known)))
+        if not wallet.freeze(tx, ours.id, reason=given(reason)):
             raise Conflict(f"it is frozen already: {ours.frozen_reason}")
         audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=ours.address, reason=reason, after={"frozen": True})
     typer.echo(f"wallet {ours.address} is frozen")
@@ -139,14 +122,19 @@ def freeze(reason: ReasonOption, state: StateOption = None) -> None:
 
 @app.command()
 def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
-    """Sign again, if the chain has no nonce that was not given here."""
+    """Sign again, if the wallet is at home, the chain has no nonce that was not given here, and everything that left is explained."""
     known = settings(state)
-    address = _address(known)
-    nonce = _chain(known).nonce(address)
+    address = address_of(known)
+    nonce = chain_of(known).nonces(address).known
     with database(known).transaction() as tx:
-        ours = _ours(wallet.find(tx, address))
+        ours = ours_of(wallet.find(tx, address))
+        if not ours.at_home:
+            raise Conflict("this is not the database that the wallet was opened in: `pgp wallet adopt`, once it is the one that the fleet uses")
         if nonce > ours.next_nonce:
             raise Conflict(f"the chain has used nonce {nonce - 1}, and {ours.next_nonce} is the next one here: an older database, or somebody else's key")
+        unexplained = strays.unexplained(tx, ours.id)
+        if unexplained:
+            raise Conflict(f"{unexplained[0].tx_hash} and {len(unexplained) - 1} more are unexplained: `pgp wallet explain`")
         if not wallet.unfreeze(tx, ours.id):
             raise Conflict("it is not frozen")
         audit.record(
@@ -154,10 +142,11 @@ def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
             actor=ACTOR,
             action="wallet.unfreeze",
             subject=address,
-            reason=_given(reason),
+            reason=given(reason),
             before={"frozen_reason": ours.frozen_reason},
             after={"frozen": False},
         )
+        dead_letters.resolve_about(tx, source="wallet", subject=ours.address, kind="unfrozen", note=reason, actor=ACTOR)
     typer.echo(f"wallet {address} signs again")
 
 
@@ -170,7 +159,7 @@ def fill(
 ) -> None:
     """Give a stuck transfer up: its nonce goes to a transfer of nothing to ourselves, or went to another transaction."""
     known = settings(state)
-    address, chain, db = _address(known), _chain(known), database(known)
+    address, chain, db = address_of(known), chain_of(known), database(known)
     with db.reading() as tx:
         transfer = transfers.get(tx, transfer_id)
         last = transfers.attempts(tx, transfer_id)[-1:]
@@ -178,8 +167,12 @@ def fill(
         raise Conflict(f"transfer {transfer_id} is {transfer.state}: only a stuck one is given up")
     raw, tx_hash = _taken(chain, transfer, taken_by.lower()) if taken_by else _self_transfer(known, chain, transfer, last[0])
     with db.transaction() as tx:
-        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=_given(reason)):
+        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=given(reason)):
             raise Conflict("somebody else moved it")
+        stray = strays.find(tx, tx_hash)
+        if stray is not None and not stray.units:
+            # It moved nothing: that it took the nonce is all there is to explain.
+            strays.explain(tx, tx_hash, as_="fill")
         audit.record(tx, actor=ACTOR, action="wallet.fill", subject=f"transfer {transfer_id}", reason=reason, after={"tx": tx_hash, "wallet": address})
     typer.echo(f"transfer {transfer_id} is given up; what it was for comes back when {tx_hash} is final")
 
@@ -204,19 +197,7 @@ def _self_transfer(known: Mapping[str, str], chain: Ethereum, transfer: transfer
     max_fee = max(2 * fees.base_fee_wei + tip, last.max_fee_wei * 9 // 8 + 1)
     call = Call(to=transfer.sender, value_wei=0, data=b"")
     fields = TransactionFields(chain.chain_id, int(transfer.nonce or 0), PLAIN_GAS, max_fee, tip, call)
-    signed = sign_transfer(str(_setting(known, "HOST_WALLET_PRIVATE_KEY")), fields)
+    signed = sign_transfer(str(setting(known, "HOST_WALLET_PRIVATE_KEY")), fields)
     if signed.sender.lower() != transfer.sender.lower():
         raise Misconfigured("HOST_WALLET_PRIVATE_KEY is not the wallet's")
     return signed.raw, signed.hash
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise BadInput("say why, with --reason")
-    return reason.strip()
-
-
-def _ours(found: WalletRow | None) -> WalletRow:
-    if found is None:
-        raise NotFound("no wallet is open: `pgp wallet init`")
-    return found

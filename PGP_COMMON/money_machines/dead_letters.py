@@ -65,6 +65,17 @@ def resolve(tx: Transaction, found: DeadLetter, *, kind: str, note: str, actor: 
     audit.record(tx, actor=actor, action=f"dead letter {kind}", subject=f"{found.source} {found.subject}", reason=note, before={"reason": found.reason})
 
 
+def resolve_about(tx: Transaction, *, source: str, subject: str, kind: str, note: str, actor: str) -> bool:
+    """Close the open letter about something, if there is one: what it was about has been done."""
+    number = tx.value(
+        "SELECT id FROM failed_transactions WHERE source = :source AND subject = :subject AND resolved_at IS NULL", source=source, subject=subject
+    )
+    found = None if number is None else letter(tx, int(number))
+    if found is not None:
+        resolve(tx, found, kind=kind, note=note, actor=actor)
+    return found is not None
+
+
 def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) -> list[Wake]:
     """Let a dead step run again from where it stopped: attempts at zero, a new generation, signed anew; gives back whom to wake."""
     return tx.all(
@@ -81,10 +92,12 @@ def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) 
     )
 
 
-def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> None:
-    """Stop every step that names a switch; raises BrokenRule for a switch that nobody knows."""
-    tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
-    audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
+def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:
+    """Stop every step that names a switch; False when it was off, and the first reason stays. Raises BrokenRule for a switch that nobody knows."""
+    made = tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
+    if made:
+        audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
+    return made == 1
 
 
 def switch_on(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:

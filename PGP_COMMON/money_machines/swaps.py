@@ -361,3 +361,16 @@ def never_to_be_paid(tx: Transaction, *, limit: int) -> list[str]:
         limit=limit,
     )
     return list(found or [])
+
+
+def live(tx: Transaction, *, turn: str, limit: int) -> list[SwapRow]:
+    """Swaps that are at the exchange and not over: another handful each turn, so that everyone's comes."""
+    found = tx.value(
+        """
+        SELECT array_agg(id) FROM (SELECT id FROM swap WHERE state IN ('created', 'funding', 'funded', 'hold')
+                                    ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit) s
+        """,
+        turn=turn,
+        limit=limit,
+    )
+    return [get(tx, int(swap_id)) for swap_id in found or []]

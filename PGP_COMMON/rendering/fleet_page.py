@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PGP_COMMON.directory import service_of
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES
+from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
 from PGP_COMMON.manifest import Door, Route, Service
 from PGP_COMMON.rendering.tables import notice, table
 
@@ -98,4 +98,6 @@ def render() -> str:
             parts.append(f"It may move:\n\n{moves(service)}\n")
     operator = "; ".join(f"{move.machine}: {move.source} → {move.target}" for move in OPERATOR_MOVES)
     parts.append(f"## An operator\n\nOnly a person, through `pgp`, may move: {operator}.\n")
+    again = "; ".join(f"{move.machine}: {move.source} → {move.target}" for move in RESTORE_MOVES)
+    parts.append(f"After a restore he makes moves of the lost history again, by `pgp wallet adopt` and `pgp wallet explain`: {again}.\n")
     return "\n".join(parts)

@@ -16,8 +16,8 @@ from PGP_COMMON.engine import Outcome as Result
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from PGP_COMMON.money_machines.transfers import AttemptRow, FillRow, Transfer, TransferRow
 from PGP_COMMON.money_machines.wallet import GAS
-from PGP_HOSTPAY_v1 import signing, watching
-from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, check_ownership, freeze, keep
+from PGP_HOSTPAY_v1 import fence, signing, watching
+from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, check_ownership, keep
 from PGP_HOSTPAY_v1.signing import Bid
 from PGP_HOSTPAY_v1.watching import Attempt, Decision, Facts, Watched
 
@@ -190,4 +190,4 @@ def _freeze(tx: Transaction, transfer: TransferRow, reason: str, *, stuck: bool)
         transfers.stick(tx, transfer.id, reason=reason)
     held = wallet.lock(tx, transfer.wallet_id)
     if held is not None:
-        freeze(tx, held, reason=reason, detail={"transfer": transfer.id, "nonce": transfer.nonce})
+        fence.freeze(tx, held, reason=reason, detail={"transfer": transfer.id, "nonce": transfer.nonce})
