@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from PGP_COMMON import failpoints
-from PGP_COMMON.money_machines import dead_letters, reconciliations
+from PGP_COMMON.money_machines import dead_letters, invariants, reconciliations
+from PGP_ORCHESTRATOR_v1 import books
 from tests.support.earnings import DOLLAR, Town, a_town
 
 MONEY = ["convert", "payout_plan", "sign"]
@@ -165,6 +166,26 @@ def test_a_crash_in_the_middle_stops_payouts_at_the_next_run_and_tells_once(brok
     check(broken)
     assert paused(broken) == MONEY
     assert letters(broken) == [("I08 1", "broken")]
+
+
+def test_a_run_over_everything_that_takes_long_goes_on_where_it_stopped(broken: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "RUN_S", 0.0)
+    subject = broken.fire("books.audit")
+    turns = 0
+    while broken.run("books.audit", subject) != "done":
+        with broken.db.reading() as tx:
+            tx.run("UPDATE work SET not_before = pgp_now() WHERE step = 'books.audit' AND state = 'open'")
+        turns += 1
+    assert turns == len(invariants.PIECES) - 1
+    assert letters(broken) == [("I08 1", "broken")]
+    assert paused(broken) == MONEY
+    with broken.db.reading() as tx:
+        run = reconciliations.last(tx, "invariants-full")
+    assert run is not None
+    assert ([found["claim"] for found in run.breaks], run.compared) == (["I08"], len(invariants.INVARIANTS))
+    # The next one begins at its beginning.
+    monkeypatch.undo()
+    assert check(broken, "books.audit") == "done"
 
 
 def test_old_runs_that_found_nothing_are_forgotten_and_the_newest_and_the_telling_ones_are_kept(town: Town) -> None:

@@ -111,8 +111,8 @@ PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     "I23": ((ACCOUNT.format("'owner:1:pending', 'eth', 'C', 1, -5"), BOOKED, "INSERT INTO ledger_posting (tx_id, line, account_id, asset, units) VALUES (1, 1, 1, 'eth', -5)"),),
 }  # fmt: skip
 CASES = [pytest.param(code, planted, id=f"{code}-{number}") for code, all_ in sorted(PLANTED.items()) for number, planted in enumerate(all_, 1)]
-# What is summed up once a day: the platform's own accounts, and what no machine and no posting moves.
-DAILY = {"I02-1"}
+# What is summed up once a day: every account that has a posting for each payment ever made.
+DAILY = {"I02-1", "I02-2"}
 MACHINES = ("order", "payment", "conversion", "payout", "swap", "transfer")
 
 
