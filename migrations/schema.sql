@@ -1069,7 +1069,8 @@ AS $function$
 BEGIN
     IF (OLD.from_asset, OLD.from_units, OLD.to_asset, OLD.to_units, OLD.payout_address, OLD.refund_address, OLD.quote_id)
        IS DISTINCT FROM (NEW.from_asset, NEW.from_units, NEW.to_asset, NEW.to_units, NEW.payout_address, NEW.refund_address, NEW.quote_id)
-       OR (OLD.state <> 'planned' AND (OLD.provider_id, OLD.payin_address, OLD.deadline) IS DISTINCT FROM (NEW.provider_id, NEW.payin_address, NEW.deadline)) THEN
+       OR (OLD.state <> 'planned' AND NOT (OLD.state = 'abandoned' AND NEW.provider_id IS NULL AND NEW.payin_address IS NULL)
+           AND (OLD.provider_id, OLD.payin_address, OLD.deadline) IS DISTINCT FROM (NEW.provider_id, NEW.payin_address, NEW.deadline)) THEN
         RAISE EXCEPTION 'the terms of swap % are fixed', OLD.id USING ERRCODE = '23514', CONSTRAINT = 'swap_terms_stay';
     END IF;
     RETURN NEW;

@@ -173,7 +173,7 @@ def _book(db: BaseDatabaseManager, found: Adoption) -> None:
 
 
 def _book_one(tx: Transaction, stray: Stray) -> None:
-    detail = {"asset": stray.asset, "units": stray.units, "to": stray.recipient, "nonce": stray.nonce, "block": stray.block}
+    detail = {"asset": stray.asset, "units": stray.units, "to": stray.recipient, "nonce": stray.nonce, "block": stray.block, "known": strays.hint(tx, stray)}
     bury(tx, source=LETTER, subject=stray.tx_hash, reason="unexplained_transaction", detail={**detail, "next": "`pgp wallet explain`"})
     strays.book(tx, stray)
 

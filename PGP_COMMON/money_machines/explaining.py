@@ -243,8 +243,9 @@ def _price(tx: Transaction, quote_id: int, order: Order) -> None:
 
 
 def _adopt_order(tx: Transaction, held: WalletRow, sent: Sent, quote_id: int, order: Order, *, payout_address: str, extra_id: str | None) -> int:
-    if tx.value("SELECT 1 FROM swap WHERE provider_id = :id OR lower(payin_address) = lower(:payin)", id=order.provider_id, payin=order.payin_address):
-        raise BadInput("a swap has this order already: `pgp wallet adopt` finds it, or it was given up and is a person's")
+    known = tx.value("SELECT id FROM swap WHERE provider_id = :id OR lower(payin_address) = lower(:payin)", id=order.provider_id, payin=order.payin_address)
+    if known is not None and not swaps.hand_order_on(tx, swaps.lock(tx, int(known)).id):
+        raise BadInput(f"swap {known} has this order, and was not given up: `pgp wallet adopt` finds it")
     swap_id = swaps.plan(tx, quote_id, payout_address=payout_address, payout_extra_id=extra_id, refund_address=held.address)
     swaps.remember(tx, swap_id, provider_id=order.provider_id, payin_address=order.payin_address)
     return _taken(tx, held, adopting.fund_swap(tx, held, swap_id), sent)

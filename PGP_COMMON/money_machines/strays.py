@@ -96,6 +96,27 @@ def find(tx: Transaction, tx_hash: str) -> Stray | None:
     )
 
 
+def hint(tx: Transaction, stray: Stray) -> str:
+    """What our rows know about where it went, for the person who explains it; nothing when they know nothing."""
+    found = tx.value(
+        """
+        SELECT string_agg(told, '; ') FROM (
+            SELECT 'pay-in address of swap ' || s.id || ' (' || s.state || '), order ' || s.provider_id || coalesce(', of payout ' || s.payout_id, '')
+                   || coalesce(', of conversion ' || s.conversion_id, '') AS told
+              FROM swap s WHERE lower(s.payin_address) = lower(CAST(:recipient AS text))
+            UNION ALL
+            SELECT 'where owner ' || d.owner_id || ' is paid' FROM payout_details d WHERE lower(d.address) = lower(CAST(:recipient AS text)) GROUP BY d.owner_id
+            UNION ALL
+            SELECT 'nonce of transfer ' || t.id || ' (' || t.state || '), which says something else' FROM transfer t
+             WHERE t.wallet_id = :wallet AND t.nonce = :nonce AND t.state <> 'superseded') rows
+        """,
+        recipient=stray.recipient,
+        wallet=stray.wallet_id,
+        nonce=stray.nonce,
+    )
+    return str(found or "")
+
+
 def explain(tx: Transaction, tx_hash: str, *, as_: Explanation, transfer_id: int | None = None) -> bool:
     """Write down what it was; False when somebody was first. What a transfer or a fill books is not booked here again."""
     return (

@@ -322,6 +322,11 @@ def abandon(tx: Transaction, swap_id: int, *, source: Swap, reason: str) -> bool
     )
 
 
+def hand_order_on(tx: Transaction, swap_id: int) -> bool:
+    """Let an order that was given up go to another swap: after a restore it turns out that its coins had left. False when it was not given up."""
+    return tx.run("UPDATE swap SET provider_id = NULL, payin_address = NULL WHERE id = :id AND state = 'abandoned'", id=swap_id) == 1
+
+
 # --- what HOSTPAY asks
 
 

@@ -71,6 +71,18 @@ CREATE INDEX transfer_fills ON transfer (wallet_id) WHERE purpose = 'fill';
 ALTER TABLE transfer DROP CONSTRAINT transfer_wallet_id_nonce_key;
 CREATE UNIQUE INDEX transfer_nonce ON transfer (wallet_id, nonce) WHERE state <> 'superseded';
 
+-- What was given up may hand its order on: after a restore it turns out that its coins had left, and another row tells so.
+CREATE OR REPLACE FUNCTION swap_terms_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.from_asset, OLD.from_units, OLD.to_asset, OLD.to_units, OLD.payout_address, OLD.refund_address, OLD.quote_id)
+       IS DISTINCT FROM (NEW.from_asset, NEW.from_units, NEW.to_asset, NEW.to_units, NEW.payout_address, NEW.refund_address, NEW.quote_id)
+       OR (OLD.state <> 'planned' AND NOT (OLD.state = 'abandoned' AND NEW.provider_id IS NULL AND NEW.payin_address IS NULL)
+           AND (OLD.provider_id, OLD.payin_address, OLD.deadline) IS DISTINCT FROM (NEW.provider_id, NEW.payin_address, NEW.deadline)) THEN
+        RAISE EXCEPTION 'the terms of swap % are fixed', OLD.id USING ERRCODE = '23514', CONSTRAINT = 'swap_terms_stay';
+    END IF;
+    RETURN NEW;
+END $$;
+
 -- How far a comparison has looked (the newest history and ledger transaction), for the next one to begin there.
 ALTER TABLE reconciliation ADD COLUMN seen jsonb NOT NULL DEFAULT '{}';
 

@@ -11,14 +11,14 @@ import pytest
 
 from PGP_BATCH_v1.batchprocessor.steps import Terms, reserve
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
-from PGP_COMMON.money_machines import accumulations, coins, conversions, dead_letters, ledger, payouts, swaps
+from PGP_COMMON.money_machines import accumulations, coins, conversions, dead_letters, explaining, ledger, payouts, swaps
 from tests.support import restoring
 from tests.support.earnings import BITCOIN, DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
 from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
 from tests.support.restoring import agree, read_chain, verb
 
-Lost = Callable[[], Harbour]
+Lost = Callable[..., Harbour]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,10 @@ def dumped(harbour: Harbour, tmp_path: Path) -> Iterator[Callable[[], Lost]]:
     def dump() -> Lost:
         file = restoring.dump(harbour._environment["DATABASE_URL"], tmp_path / "dump.sql")
 
-        def restore() -> Harbour:
+        def restore(before: Callable[[Harbour], None] = lambda _later: None) -> Harbour:
             opened.append(restoring.restored(harbour, file))
             later: Harbour = opened[-1].__enter__()
+            before(later)
             read_chain(later)
             verb(later, "adopt", "--reason", "a drill", "--patience-s", "0", "--fills", "0")
             return later
@@ -221,7 +222,15 @@ def order_elsewhere(harbour: Harbour, swap: swaps.SwapRow) -> str:
     return "elsewhere"
 
 
-def test_a_crash_after_the_row_was_made_again_is_gone_on_with(harbour, dumped):
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def die(*_words: object) -> None:
+    raise Crash
+
+
+def test_a_crash_after_the_row_was_made_again_is_gone_on_with(harbour, dumped, monkeypatch):
     owner = harbour.owner()
     converted(harbour, owner, 55 * DOLLAR)
     restore = dumped()
@@ -229,26 +238,40 @@ def test_a_crash_after_the_row_was_made_again_is_gone_on_with(harbour, dumped):
     send(harbour)
     later = restore()
     order = ("--order", str(swap.provider_id))
-    # The second of its two transactions meets an order that a swap has already; the first has committed.
-    with later.db.transaction() as tx:
-        tx.run("SET LOCAL session_replication_role = replica")
-        tx.run(
-            """
-            INSERT INTO swap (reference, quote_id, payout_id, state, from_asset, from_units, to_asset, to_units, payout_address, refund_address, deadline,
-                              provider_id, payin_address)
-            VALUES (gen_random_uuid(), 99, 99, 'abandoned', 'usdterc20', 1, 'btc', 1, 'x', 'y', pgp_now(), :id, '0x1')
-            """,
-            id=swap.provider_id,
-        )
-    with pytest.raises(BadInput, match="has this order already"):
+    real = explaining.payout_by_order
+    monkeypatch.setattr(explaining, "payout_by_order", die)
+    with pytest.raises(Crash):
         explain(later, "--owner", str(owner), *order)
+    monkeypatch.setattr(explaining, "payout_by_order", real)
     assert later.count("split_payout_que", "state = 'reserved'") == 1
-    with later.db.transaction() as tx:
-        tx.run("SET LOCAL session_replication_role = replica")
-        tx.run("DELETE FROM swap WHERE quote_id = 99")
     explain(later, "--owner", str(owner), *order)
     assert later.count("split_payout_que") == 1
     finish(later, settled=1)
+
+
+def test_an_order_that_was_given_up_meanwhile_is_handed_on_to_the_row_that_tells_the_truth(harbour, chain, dumped):
+    """As after a snapshot that nobody noticed: the order was given up because it had coins, and another one made."""
+    payout = harbour.reserved(units=50 * DOLLAR)
+    swap_id = harbour.swap_for(payout)
+    restore = dumped()
+    send(harbour)
+    later = restore_given_up(restore, swap_id, payout)
+    (detail,) = [detail for (detail,) in later.rows("SELECT detail FROM failed_transactions WHERE reason = 'unexplained_transaction'")]
+    order = str(harbour.swap(swap_id).provider_id)
+    assert f"pay-in address of swap {swap_id} (abandoned), order {order}, of payout {payout}" in str(detail)
+    explain(later, "--payout", str(payout), "--order", order)
+    assert later.rows("SELECT state, provider_id IS NULL FROM swap ORDER BY id") == [("abandoned", True), ("funding", False)]
+    finish(later, settled=1)
+    assert chain.received(str(harbour.swap(swap_id).payin_address), token=True) == 50 * DOLLAR
+
+
+def restore_given_up(restore: Callable[..., Harbour], swap_id: int, payout: int) -> Harbour:
+    def give_up(later: Harbour) -> None:
+        with later.db.transaction() as tx:
+            assert swaps.abandon(tx, swap_id, source=swaps.Swap.CREATED, reason="the exchange says exchanging")
+            assert payouts.reserve_again(tx, payout, source=payouts.Payout.SWAP_READY, reason="a test")
+
+    return restore(give_up)
 
 
 # --- a conversion
