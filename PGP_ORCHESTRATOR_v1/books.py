@@ -95,7 +95,7 @@ def _tell_all(job: Job[Any], tx: Transaction, found: Found) -> None:
     So an operator who has looked may resume while the letter is open, and is not overruled five minutes later; what breaks next stops again.
     """
     told: dict[str, int] = {}
-    for broken, breach in found:
+    for broken, breach in (pair for pair in found if pair[0].letter):
         told[broken.code] = told.get(broken.code, 0) + 1
         if told[broken.code] <= MOST_LETTERS:
             _tell(job, tx, broken, breach)

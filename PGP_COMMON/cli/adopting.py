@@ -77,7 +77,7 @@ def adopt(
             typer.echo("there is nothing to adopt: the wallet is at home, and its chain has nothing that is not known here")
             return
     _freeze(db, held, given(reason))
-    _wait_until_read(db, chain, address, patience_s=patience_s)
+    _wait_until_read(known, db, chain, address, patience_s=patience_s)
     found = Adoption()
     _adopt_final(db, known, chain, held, found)
     _adopt_young(db, known, chain, held, found)
@@ -97,17 +97,22 @@ def _freeze(db: BaseDatabaseManager, held: WalletRow, reason: str) -> None:
             audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=held.address, reason=reason, after={"frozen": True})
 
 
-def _wait_until_read(db: BaseDatabaseManager, chain: Ethereum, address: str, *, patience_s: int) -> None:
+def _wait_until_read(known: Mapping[str, str], db: BaseDatabaseManager, chain: Ethereum, address: str, *, patience_s: int) -> None:
     """HOSTPAY2 reads final blocks, books what came and writes down what went: nothing is decided before it has read what is final now."""
-    final, until = chain.finalized(), time.monotonic() + patience_s
+    final, until, told = chain.finalized(), time.monotonic() + patience_s, -1
     while True:
         with db.reading() as tx:
             read = ours_of(wallet.find(tx, address)).scanned_block
         if read >= final:
             return
-        if time.monotonic() > until:
+        if time.monotonic() >= until:
             raise Conflict(f"HOSTPAY2 has read the chain up to block {read} of {final}: is it running? (`pgp fire wallet-reconcile`)")
-        typer.echo(f"waits for HOSTPAY2 to read the chain: block {read} of {final}", err=True)
+        if told < 0:
+            with working_database(known, at_once=True).transaction() as tx:
+                tx.send("wallet.reconcile", f"adopt up to block {final}")
+        if read > told:
+            typer.echo(f"HOSTPAY2 reads the chain: block {read} of {final}", err=True)
+        told = read
         time.sleep(ASK_EVERY_S)
 
 

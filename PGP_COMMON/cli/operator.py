@@ -45,18 +45,21 @@ def database(known: Mapping[str, str]) -> BaseDatabaseManager:
     return BaseDatabaseManager(make_engine(url, application=ACTOR))
 
 
-def working_database(known: Mapping[str, str]) -> BaseDatabaseManager:
-    """The same, for verbs that ask for work: it is signed here and commits with the change, and the sweep wakes it within a minute or two."""
+def working_database(known: Mapping[str, str], *, at_once: bool = False) -> BaseDatabaseManager:
+    """The same, for verbs that ask for work: it is signed here and commits with the change.
+
+    The sweep wakes it within a minute or two, or `at_once` the queue, if it answers.
+    """
     from PGP_COMMON.directory import steps
     from PGP_COMMON.outbox import Outbox
 
-    sign, _ = signer_and_queue(known)
+    sign, tasks = signer_and_queue(known)
     grace_s = int(known.get("WAKE_GRACE_S") or CATALOGUE["WAKE_GRACE_S"].default or 60)
 
     def outbox() -> Outbox:
         return Outbox(sender=ACTOR, may_send=frozenset(steps()), sign=sign, grace_s=grace_s)
 
-    return BaseDatabaseManager(database(known).engine, outbox=outbox)
+    return BaseDatabaseManager(database(known).engine, outbox=outbox, publish=tasks.wake if at_once else None)
 
 
 def signer_and_queue(known: Mapping[str, str]) -> tuple[Callable[[str, str], str], BaseCloudTasksClient]:

@@ -35,6 +35,8 @@ class Invariant:
     moved: LiteralString = "true"
     all: tuple[LiteralString, ...] = ("true",)
     stops: bool = True
+    # Whether its own letter is written; otherwise whoever wrote the row has written one.
+    letter: bool = True
 
     @property
     def full(self) -> tuple[LiteralString, ...]:
@@ -262,6 +264,9 @@ WALLET: tuple[Invariant, ...] = (
         "I14",
         "nothing left the wallet that no row explains",
         "SELECT tx_hash AS subject, CAST(units AS text) || ' ' || coalesce(asset, 'of nothing') AS detail FROM chain_tx WHERE explained_at IS NULL",
+        # Such a row keeps the switches off by itself, until it is explained (`is_switched_off`).
+        stops=False,
+        letter=False,
     ),
 )
 

@@ -65,7 +65,8 @@ def _record_traffic(tx: Transaction, *, held: WalletRow, traffic: Traffic, last:
         strays.keep(tx, held.id, mined, token=token)
     unknown = [{"transaction": stray.tx_hash, "nonce": stray.nonce, "found": "no row of ours made it"} for stray in strays.unexplained(tx, held.id)]
     reconciliations.keep(tx, "chain", compared=len(traffic.outgoing) + len(traffic.incoming), breaks=unknown)
-    if foreign:
+    # Away from home the reason is that; the fence, which is looked at next, says so.
+    if foreign and held.at_home:
         reason = f"a transaction that is not ours: {foreign[0].transaction.tx_hash}"
         fence.freeze(tx, held, reason=reason, detail={"transactions": [mined.transaction.tx_hash for mined in foreign], "next": "`pgp wallet adopt`"})
     return Next("fence") if is_all else Later(1, f"read up to block {last}")
