@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES
+from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
 from PGP_COMMON.manifest import Move
 from PGP_COMMON.money_machines import MACHINES
 from PGP_COMMON.rendering.tables import notice, table
@@ -12,7 +12,8 @@ from PGP_COMMON.rendering.tables import notice, table
 
 def movers(move: Move) -> list[str]:
     """Who may make a move."""
-    return [service.short for service in FLEET if move in service.moves] + (["an operator"] if move in OPERATOR_MOVES else [])
+    people = {"an operator": OPERATOR_MOVES, "an operator after a restore": RESTORE_MOVES}
+    return [service.short for service in FLEET if move in service.moves] + [who for who, moves in people.items() if move in moves]
 
 
 def _meanings(states: type) -> dict[str, str]:
