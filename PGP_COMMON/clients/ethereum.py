@@ -133,9 +133,9 @@ class Ethereum:
     def nonces(self, address: str) -> Nonces:
         """How many transactions an address has made, by whichever node knows of most; raises if no node answers."""
         final = quantity(self._ask("eth_getTransactionCount", address, hex(self._finalized())), "nonce")
-        answers, _ = self._everywhere(lambda node: node.ask_all([("eth_getTransactionCount", [address, block]) for block in ("latest", "pending")]))
-        mined = max(quantity(latest, "nonce") for latest, _pending in answers)
-        return Nonces(final, mined, max(mined, *(quantity(pending, "nonce") for _latest, pending in answers)))
+        answers, _ = self._everywhere(lambda node: _counts(node, address))
+        mined = max(latest for latest, _pending in answers)
+        return Nonces(final, mined, max(mined, *(pending for _latest, pending in answers)))
 
     def call_for(self, asset: str, *, recipient: str, units: int) -> Call:
         """What a transfer of an asset says on chain."""
@@ -309,6 +309,15 @@ def _logs(node: Node, contract: str, address: str, from_block: int, to_block: in
     if last is None:
         raise VendorDown("the node lags behind", vendor=VENDOR)
     return [transfer for entry in list_of(logs, "logs") if (transfer := read_transfer(entry)) is not None]
+
+
+def _counts(node: Node, address: str) -> tuple[int, int]:
+    """How many transactions a node has seen of an address in blocks, and with its pool; one that keeps no pool says the same twice."""
+    try:
+        latest, pending = node.ask_all([("eth_getTransactionCount", [address, block]) for block in ("latest", "pending")])
+    except Refused:
+        latest = pending = node.ask("eth_getTransactionCount", address, "latest")
+    return quantity(latest, "nonce"), quantity(pending, "nonce")
 
 
 def _pending(node: Node, address: str) -> list[ChainTransaction]:
