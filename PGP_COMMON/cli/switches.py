@@ -10,6 +10,8 @@ import typer
 from PGP_COMMON.cli.operator import database, settings
 from PGP_COMMON.cli.place import StateOption
 
+# What no row of a switch says, and no row of it ends.
+RESTS = "rests all the same: the wallet is away from home, or something that left it is unexplained (`pgp wallet show`)"
 Switch = Annotated[str, typer.Argument(help="intake, convert, payout_plan, sign or invite")]
 Reason = Annotated[str, typer.Option("--reason", help="why", prompt=True)]
 
@@ -25,8 +27,12 @@ def pause(switch: Switch, reason: Reason, state: StateOption = None) -> None:
 
 def resume(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     """Let the steps behind a switch go on."""
-    from PGP_COMMON.money_machines import dead_letters
+    from PGP_COMMON.money_machines import dead_letters, wallet
 
     with database(settings(state)).transaction() as tx:
         was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=getpass.getuser())
-    typer.echo(f"{switch} goes on" if was_off else f"{switch} was not paused")
+        rests = wallet.is_switched_off(tx, switch)
+    if rests:
+        typer.echo(f"{switch} {RESTS}")
+    else:
+        typer.echo(f"{switch} goes on" if was_off else f"{switch} was not paused")

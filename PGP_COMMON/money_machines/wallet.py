@@ -164,6 +164,9 @@ def covers(tx: Transaction, wallet: WalletRow, *, asset: str, units: int, fees_w
     return asset == GAS or ledger.balance(tx, ledger.wallet(asset)) >= units
 
 
-def is_switched_off(tx: Transaction) -> bool:
-    """Whether signing is switched off; the engine asks too, but only before a step begins."""
-    return bool(tx.value("SELECT is_switched_off('sign')"))
+def is_switched_off(tx: Transaction, switch: str = "sign") -> bool:
+    """Whether signing, or another switch, is off: by a row, or because the wallet is away from home or something that left it is unexplained.
+
+    The engine asks too, but only before a step begins.
+    """
+    return bool(tx.value("SELECT is_switched_off(:switch)", switch=switch))

@@ -11,6 +11,7 @@ import pytest
 from deploy.simulators.chain.node import NodeError
 from PGP_COMMON.cli import adopting as adopt_verb
 from PGP_COMMON.database import BaseDatabaseManager
+from PGP_COMMON.directory import service_of
 from PGP_COMMON.errors import Conflict
 from PGP_COMMON.money_machines import adopting, wallet
 from tests.support import restoring
@@ -257,6 +258,52 @@ def test_a_crash_between_two_of_them_is_gone_on_with_and_a_second_run_finds_noth
     assert "nothing to adopt" in adopt(later)
     go_on(later)
     assert later.count("transfer", "purpose = 'treasury' AND state = 'final'") == 3
+
+
+# --- whatever the moment
+
+
+def play(harbour: Harbour, moment: int) -> Iterator[None]:
+    """Run everything that waits, a unit of work at a time, with a block after each round; stops once, before the unit of this number."""
+    done = 0
+    for _ in range(30):
+        for step, subject in harbour.rows("SELECT step, subject FROM work WHERE state = 'open' ORDER BY id"):
+            if step == "swap.follow" or service_of(step)[0].name not in harbour.services:
+                continue
+            if done == moment:
+                yield
+            harbour.hurry(step, subject)
+            harbour.run(step, subject)
+            done += 1
+        harbour.test_chain.mine()
+        if harbour.count("transfer", "state = 'final'") == 3:
+            return
+    raise AssertionError("it never ends")
+
+
+MOMENTS = range(24)
+
+
+@pytest.mark.parametrize("moment", [pytest.param(n, marks=() if n % 8 == 5 else pytest.mark.long) for n in MOMENTS])
+def test_whatever_the_moment_of_the_dump_nobody_is_paid_twice_and_nobody_never(harbour, chain, dumped, moment):
+    """From before anything is wanted to after everything is final: a direct payout, one through the exchange, and a withdrawal."""
+    owner_gets, withdrawn = an_address(), an_address()
+    harbour.direct(harbour.reserved(asset="usdterc20", address=owner_gets, units=11 * DOLLAR))
+    swap, payin = ordered(harbour, 12 * DOLLAR)
+    harbour.ask(units=13 * DOLLAR, recipient=withdrawn)
+    lost = play(harbour, moment)
+    next(lost, None)
+    restore = dumped()
+    for _ in lost:
+        raise AssertionError("it stops once")
+    later = restore()
+    read_chain(later)
+    adopt(later, "--fills", "0")
+    verb(later, "unfreeze", "--reason", "adopted")
+    later.until(lambda: later.count("transfer", "state = 'final'") == 3, but=("swap.follow",))
+    later.until(lambda: later.swap(swap).state == "funded", but=("swap.follow",))
+    agree(later)
+    assert [chain.received(address, token=True) for address in (owner_gets, payin, withdrawn)] == [11 * DOLLAR, 12 * DOLLAR, 13 * DOLLAR]
 
 
 # --- a signature that nobody sees
