@@ -10,7 +10,7 @@ from PGP_COMMON.money_machines.payouts import Release
 from PGP_COMMON.money_machines.rows import Row
 
 # Releases after which the same money would only be refused again.
-UNCHANGED = tuple(reason.value for reason in Release if reason is not Release.REFUNDED)
+UNCHANGED = tuple(reason.value for reason in Release if reason not in {Release.REFUNDED, Release.OPERATOR})
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,6 @@ def usable_details(tx: Transaction, owner_id: int) -> Details | None:
          WHERE owner_id = :owner_id AND usable_from <= pgp_now() ORDER BY usable_from DESC, id DESC LIMIT 1
         """,
         owner_id=owner_id,
-    )
-
-
-def is_ours(tx: Transaction, address: str) -> bool:
-    """Whether an address is our own wallet or a coin's contract: nobody is paid there."""
-    return bool(
-        tx.value(
-            """
-            SELECT EXISTS (SELECT 1 FROM wallet WHERE lower(address) = lower(:address))
-                OR EXISTS (SELECT 1 FROM currency_to_network WHERE lower(token_contract) = lower(:address))
-            """,
-            address=address,
-        )
     )
 
 

@@ -116,6 +116,7 @@ class BaseCloudTasksClient:
             parent, task = self._task(wake)
             by_queue[parent].append(task)
         for parent, tasks in by_queue.items():
+            failpoint("publish.batch.before")
             requests = [{"parent": parent, "task": task} for task in tasks]
             try:
                 self.client.batch_create_tasks(request={"parent": parent, "requests": requests}, timeout=CREATE_TIMEOUT_S)

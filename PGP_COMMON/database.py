@@ -29,7 +29,10 @@ RERUNS = 5
 # SQLSTATE classes, from money.md 3.
 RERUN = {"40001", "40P01"}
 LATER = {"55P03", "57014"}
-DOWN = {"53300", "57P01", "57P02", "57P03"}
+# Out of connections, memory or disk (53); shutting down or starting (57P); system errors (58); a lost connection (08); a server that became
+# read-only in a failover; a transaction that was idle for too long, whose connection is gone.
+DOWN_CLASSES = ("08", "53", "57P", "58")
+DOWN = {"25006", "25P03"}
 REFUSED = {"23514", "23503", "23001", "23502", "23P01", "22003", "22P02"}
 
 # What opening a connection, and speaking through one, may raise.
@@ -72,7 +75,7 @@ def translate(error: BaseException) -> PgpError:
         return IllegalMove(detail)
     if code in REFUSED:
         return BrokenRule(f"{name or code}: {detail}", constraint=name)
-    if code in DOWN or code.startswith("08") or isinstance(error, (*driver.BROKEN, sa.exc.InterfaceError, sa.exc.TimeoutError)):
+    if code in DOWN or code.startswith(DOWN_CLASSES) or isinstance(error, (*driver.BROKEN, sa.exc.InterfaceError, sa.exc.TimeoutError)):
         return DatabaseDown(code=code)
     if getattr(error, "connection_invalidated", False):
         return DatabaseDown(code=code)
@@ -188,7 +191,7 @@ class BaseDatabaseManager:
                 _simply(connection, "COMMIT")
             except TROUBLE as error:
                 # A deferred check speaks at commit and is an answer; a broken connection is none.
-                if sqlstate(error) and not sqlstate(error).startswith(("08", "57P")):
+                if sqlstate(error) and not sqlstate(error).startswith(DOWN_CLASSES):
                     raise translate(error) from error
                 raise CommitUnknown from error
         if wakes and self._publish:

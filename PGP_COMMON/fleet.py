@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PGP_COMMON.manifest import TRANSIENT, VENDOR, Door, Edge, Move, Proof, Queue, Route, Schedule, Service, Size, Step, moves
+from PGP_COMMON.manifest import TRANSIENT, VENDOR, Door, Edge, Proof, Queue, Route, Schedule, Service, Size, Step, moves
 from PGP_COMMON.setting_groups import (
     BASE,
     CHAIN,
@@ -222,14 +222,15 @@ HOSTPAY1 = Service(
         Step("swap.fund", "/", "swap", edge=Edge.WALLET, switch="sign"),
         Step("payout.direct", "/", "quote", edge=Edge.WALLET, switch="sign"),
         Step("swap.fundable", "/status-verified", "swap", edge=Edge.WALLET, switch="sign"),
-        Step("swap.ended", "/status-verified", "swap, or swap:review", edge=Edge.WALLET),
+        Step("swap.ended", "/status-verified", "swap, or swap:review:hold", edge=Edge.WALLET),
         Step("transfer.ended", "/payment-completed", "transfer", edge=Edge.WALLET),
     ),
     sends=("swap.check", "swap.follow", "transfer.sign", "payout.requote", "conversion.finish", "notify.send"),
     moves=moves("payout", quoted="funding", swap_ready="reserved funding", funding="funded settled reserved review", funded="settled refunding review")
     + moves("payout", refunding="released review")
     + moves("swap", created="funding abandoned", funding="funded hold abandoned")
-    + moves("accumulation", attached="converted paid"),
+    + moves("accumulation", attached="converted paid")
+    + moves("payment", review="rejected"),
     settings=(*BASE, *WALLET_EDGE, "SWAP_DEADLINE_MARGIN_S", "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "PGP_HOSTPAY3_URL", "PGP_SPLIT1_URL",
               "PGP_MICROBATCHPROCESSOR_URL", "PGP_NOTIFICATIONS_URL", "HOST_WALLET_ETH_ADDRESS", "ARRIVAL_POLL_S"),
 )  # fmt: skip
@@ -351,22 +352,3 @@ BROADCAST = Service(
 FLEET: tuple[Service, ...] = (
     SERVER, WEBAPI, NP_IPN, ORCHESTRATOR, INVITE, SPLIT1, SPLIT2, SPLIT3, HOSTPAY1, HOSTPAY2, HOSTPAY3, BATCH, MICROBATCH, NOTIFICATIONS, BROADCAST,
 )  # fmt: skip
-
-# Moves that no service may make: an operator does, through `pgp`.
-OPERATOR_MOVES: tuple[Move, ...] = (
-    moves("payment", review="credited rejected reversed", credited="reversed")
-    + moves("accumulation", frozen="pending reversed")
-    + moves("conversion", review="planned done refunded")
-    + moves("payout", reserved="released", quoted="released", review="reserved funded settled released")
-    + moves("swap", hold="lost")
-    + moves("transfer", stuck="broadcast superseded")
-)
-
-# After a restore an operator makes again, by `pgp wallet adopt` and `pgp wallet explain`, the moves of the history that was lost.
-RESTORE_MOVES: tuple[Move, ...] = (
-    moves("accumulation", pending="converting", converted="attached")
-    + moves("conversion", planned="quoted", quoted="planned swapping", swapping="planned")
-    + moves("payout", reserved="quoted", quoted="reserved swap_ready funding", swap_ready="reserved funding", funding="reserved")
-    + moves("swap", planned="created abandoned", created="funding abandoned", funding="abandoned")
-    + moves("transfer", requested="signed cancelled", signed="stuck", broadcast="stuck")
-)

@@ -46,8 +46,10 @@ COME_BACK: Final = frozenset({408, 425})
 LONGEST_WAIT_S: Final = 3600
 
 # These libraries write whole addresses at INFO and DEBUG, and some addresses carry keys (an RPC's path, a bot's token).
-for _name in ("httpx", "httpcore", "telegram"):
+for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# This one writes what it could not read, whole; what it means is raised all the same.
+logging.getLogger("telegram").setLevel(logging.CRITICAL)
 
 
 class OnLost(enum.Enum):

@@ -50,7 +50,7 @@ class Outbox:
         self._may_send = may_send
         self._sign = sign
         self._grace_s = grace_s
-        self._rows: list[dict[str, object]] = []
+        self._rows: list[dict[str, Any]] = []
 
     def add(self, step: str, subject: str, *, after_s: int) -> None:
         """Note one unit of work; a step that the manifest does not let this service send is a bug."""
@@ -62,7 +62,8 @@ class Outbox:
         """Insert the rows, in one statement with what is `beside` them; work that exists already stays as it is, and is not woken again."""
         if not self._rows:
             return []
-        rows, self._rows = self._rows, []
+        # In one order: two transactions that ask for the same work wait for each other's rows one way only.
+        rows, self._rows = sorted(self._rows, key=lambda row: (row["step"], row["subject"])), []
         return tx.all(
             Wake,
             "WITH beside AS (" + beside + ")" + _INSERT if beside else _INSERT,

@@ -6,9 +6,10 @@ import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
+from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Door, Edge, Proof, Service
 from PGP_COMMON.money_machines import MACHINES
+from PGP_COMMON.operators import powers
 from PGP_COMMON.settings import CATALOGUE
 
 # Vendors that somebody has to be able to leave alone for a while.
@@ -81,12 +82,13 @@ def _sends(fleet: Sequence[Service]) -> Iterator[str]:
             if route.schedule and route.schedule.step not in service.sends:
                 yield f"{service.name} {route.path}: it starts {route.schedule.step} and does not send it"
     yield from (f"nobody sends {name}" for name in run if name not in sent)
+    yield from (f"an operator sends {name}, which nobody runs" for name in powers.SENDS if name not in run)
 
 
 def _moves(fleet: Sequence[Service]) -> Iterator[str]:
     legal = {(machine.name, source, target) for machine in MACHINES for source, target in machine.edges()}
     made: set[tuple[str, str, str]] = set()
-    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", OPERATOR_MOVES + RESTORE_MOVES)]:
+    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", powers.MOVES + powers.RESTORE_MOVES)]:
         for move in moves:
             key = (move.machine, move.source, move.target)
             if key not in legal:

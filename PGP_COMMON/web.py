@@ -9,7 +9,7 @@ from typing import Any, cast
 from flask import Flask, Response, current_app, g, jsonify, make_response, request
 from werkzeug.exceptions import HTTPException
 
-from PGP_COMMON import doors, health, log
+from PGP_COMMON import doors, failpoints, health, log
 from PGP_COMMON.directory import service_named
 from PGP_COMMON.errors import BadInput, Busy, Conflict, Forbidden, GiveUp, Lost, NotFound, PgpError, TooMany, TryAgain, Unauthenticated
 from PGP_COMMON.manifest import Door, Proof, Route, Service
@@ -56,6 +56,7 @@ def create_app(name: str, environ: Mapping[str, str] | None = None) -> Flask:
     _check_routes(app, service)
     app.before_request(_knock)
     app.after_request(_dress)
+    app.teardown_request(_leave)
     app.register_error_handler(Exception, _answer_error)
     for prepare in getattr(runtime.module, "PREPARE", ()):
         prepare(app, runtime)
@@ -119,11 +120,13 @@ def _route_of_request() -> Route | None:
 def _knock() -> Response | None:
     """Before every request: a correlation id, and the door's proof. What has no door in the manifest is not let in."""
     route = _route_of_request()
+    g.place = failpoints.here.set(f"door.{runtime().service.short}{route.path}" if route else "")
     g.door = route.door if route else Door.PUBLIC
     g.correlation_token = log.correlation.set(doors.correlation_of_request(trusted=g.door in {Door.TASK, Door.SCHEDULE}))
     if route is None or request.method == "OPTIONS":
         return None
     doors.prove(runtime(), route)
+    failpoints.failpoint("proved")
     if route.proof is Proof.OWNER:
         g.account_id = doors.account_of_request()
     return None
@@ -131,9 +134,18 @@ def _knock() -> Response | None:
 
 def _dress(response: Response) -> Response:
     """After every request: headers that keep browsers careful."""
+    failpoints.failpoint("answer")
     for header, value in HEADERS.items():
         response.headers.setdefault(header, value)
     return response
+
+
+def _leave(_error: BaseException | None) -> None:
+    """After everything: the thread's next request begins without a name and a place."""
+    if "place" in g:
+        failpoints.here.reset(g.pop("place"))
+    if "correlation_token" in g:
+        log.correlation.reset(g.pop("correlation_token"))
 
 
 def _answer_error(error: Exception) -> Response:

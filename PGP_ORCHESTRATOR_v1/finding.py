@@ -146,7 +146,8 @@ def _units(tx: Transaction, answer: Answer) -> int | None:
 
 def _keep(tx: Transaction, job: str, findings: Findings) -> None:
     """What was found becomes work, and the run a row."""
-    for body in bodies(findings.missed.values()):
+    # In one order: runs that overlap find the same bodies.
+    for body in sorted(bodies(findings.missed.values())):
         inbox.add_found(tx, body)
     seen = {} if findings.next_page is None else {"next_page": findings.next_page}
     reconciliations.keep(tx, job, compared=findings.compared, breaks=findings.breaks, seen=seen)

@@ -233,7 +233,8 @@ def find_payout_hash(job: Job[Clients]) -> Commit:
         return lambda _tx: Done("known before")
     said = job.clients.nowpayments.payment(expected.provider_id).payout_hash
     if not said:
-        return lambda tx: _wait_for_hash(tx, job, waits_s=expected.waits_s)
+        is_over = expected.state in {Payment.REVERSED, Payment.REJECTED}
+        return lambda tx: _wait_for_hash(tx, job, waits_s=expected.waits_s, is_over=is_over)
     found = HASH.fullmatch(said.lower())
     if found is None:
         return _dead("strange_payout_hash", {"vendor_id": expected.provider_id, "hash": said[:100]})
@@ -247,9 +248,12 @@ def find_payout_hash(job: Job[Clients]) -> Commit:
     return record
 
 
-def _wait_for_hash(tx: Transaction, job: Job[Clients], *, waits_s: int) -> Outcome:
+def _wait_for_hash(tx: Transaction, job: Job[Clients], *, waits_s: int, is_over: bool) -> Outcome:
     if waits_s < NO_HASH_ALARM_S:
         return Later(job.config.integer("PAYOUT_HASH_POLL_S"), "the vendor has not sent it yet")
+    if is_over:
+        # The vendor gave it back: that it does not come is what a person has said.
+        return Done("the payment was taken back")
     bury(tx, source=job.step, subject=job.subject, reason="not_sent_for_a_day", detail={"next": "ask NOWPayments where the money is"})
     return Later(NO_HASH_POLL_S, "the vendor has not sent it for a day")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Final
@@ -26,6 +27,8 @@ USD_PLACES: Final = Decimal("0.00000001")
 MOST_USD: Final = Decimal(10) ** 12
 # The database keeps amounts of whole coins below this; no coin has so many.
 MOST_COINS: Final = Decimal(10) ** 30
+# How chains write the hash of a buyer's own transaction; what the vendor says otherwise is not kept.
+PAYIN_HASH: Final = re.compile(r"[0-9A-Za-z_:+/=-]{1,200}", re.ASCII)
 # An outcome worth so many times what was paid is somebody's slipped decimal point. Rates differ by percents.
 ABSURD: Final = 20
 
@@ -76,6 +79,7 @@ def read(answer: nowpayments.Payment, coin: Coin | None, *, parent: str | None =
         pay_currency=(answer.pay_currency or "")[:40] or None,
         pay_amount=pay_amount,
         actually_paid=paid,
+        payin_hash=answer.payin_hash if PAYIN_HASH.fullmatch(answer.payin_hash or "") else None,
     )
     found = Confirmed(answer, sight, coin, absurd=pay_amount != answer.pay_amount or paid != answer.actually_paid)
     if not answer.outcome_amount:

@@ -275,7 +275,8 @@ def reconcile_members(job: Job[Clients]) -> Commit:
     only counted; without one somebody has to look.
     """
     with job.db.reading() as tx:
-        looked_at = members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS)
+        # In the order of their ids: two turns that overlap write to the same rows.
+        looked_at = sorted(members_store.members(tx, turn=job.subject, limit=PAGE_OF_LOOKS), key=lambda row: row.id)
     inside = {row.id: _is_in(job, row) for row in looked_at}
 
     def record(tx: Transaction) -> Outcome:

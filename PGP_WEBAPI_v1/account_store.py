@@ -154,8 +154,16 @@ def add_refresh_token(tx: Transaction, *, account_id: int, family: str, token_ha
 
 
 def lock_refresh_token(tx: Transaction, token_hash: bytes) -> RefreshToken | None:
-    """A refresh token, locked so that two uses at once meet: the second sees what the first one made of it."""
-    tx.value("SELECT id FROM refresh_token WHERE token_hash = :hash FOR UPDATE", hash=token_hash)
+    """A refresh token with its whole family held: the second of two uses at once sees what the first one made of it.
+
+    The family is held by its first token. Held one by one, an end of the family would miss the successor that another use is just adding.
+    """
+    tx.value(
+        """
+        SELECT id FROM refresh_token WHERE family = (SELECT family FROM refresh_token WHERE token_hash = :hash) ORDER BY id LIMIT 1 FOR UPDATE
+        """,
+        hash=token_hash,
+    )
     return tx.one(
         RefreshToken,
         """
@@ -179,5 +187,6 @@ def revoke_family(tx: Transaction, family: str) -> None:
 
 
 def revoke_all(tx: Transaction, account_id: int) -> None:
-    """End every session of an account."""
+    """End every session of an account. First all families are held, so that none of them gets a successor that this would not see."""
+    tx.value("SELECT count(*) FROM (SELECT id FROM refresh_token WHERE account_id = :id AND revoked_at IS NULL ORDER BY id FOR UPDATE) held", id=account_id)
     tx.run("UPDATE refresh_token SET revoked_at = pgp_now() WHERE account_id = :id AND revoked_at IS NULL", id=account_id)

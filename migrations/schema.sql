@@ -19,6 +19,21 @@ CREATE TABLE account (
 );
 CREATE UNIQUE INDEX account_email_key ON public.account USING btree (lower(email));
 
+CREATE TABLE accumulation_place (
+    accumulation_id bigint NOT NULL,
+    conversion_id bigint,
+    payout_id bigint,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT accumulation_place_check CHECK (((conversion_id IS NULL) <> (payout_id IS NULL))),
+    CONSTRAINT accumulation_place_accumulation_id_fkey FOREIGN KEY (accumulation_id) REFERENCES payout_accumulation(id),
+    CONSTRAINT accumulation_place_conversion_id_fkey FOREIGN KEY (conversion_id) REFERENCES batch_conversions(id),
+    CONSTRAINT accumulation_place_payout_id_fkey FOREIGN KEY (payout_id) REFERENCES split_payout_que(id)
+);
+CREATE INDEX accumulation_place_accumulation ON public.accumulation_place USING btree (accumulation_id);
+CREATE UNIQUE INDEX accumulation_place_conversion ON public.accumulation_place USING btree (conversion_id, accumulation_id) WHERE (conversion_id IS NOT NULL);
+CREATE UNIQUE INDEX accumulation_place_payout ON public.accumulation_place USING btree (payout_id, accumulation_id) WHERE (payout_id IS NOT NULL);
+CREATE TRIGGER accumulation_place_append_only BEFORE DELETE OR UPDATE ON public.accumulation_place FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 CREATE TABLE arrival (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     wallet_id bigint NOT NULL,
@@ -62,6 +77,7 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_pkey PRIMARY KEY (id)
 );
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE batch_conversions (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -368,6 +384,7 @@ CREATE TABLE ledger_tx (
     CONSTRAINT ledger_tx_pkey PRIMARY KEY (id),
     CONSTRAINT ledger_tx_kind_reference_key UNIQUE (kind, reference)
 );
+CREATE UNIQUE INDEX ledger_tx_reverses ON public.ledger_tx USING btree (reverses) WHERE (reverses IS NOT NULL);
 CREATE TRIGGER ledger_tx_append_only BEFORE DELETE OR UPDATE ON public.ledger_tx FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE CONSTRAINT TRIGGER ledger_tx_balanced AFTER INSERT ON public.ledger_tx DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_tx_balances();
 CREATE TRIGGER ledger_tx_no_truncate BEFORE TRUNCATE ON public.ledger_tx FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -531,6 +548,7 @@ CREATE INDEX payout_accumulation_payout ON public.payout_accumulation USING btre
 CREATE INDEX payout_accumulation_pending ON public.payout_accumulation USING btree (asset, id) WHERE (state = 'pending'::text);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.payout_accumulation FOR EACH ROW EXECUTE FUNCTION guard_move('accumulation', 'pending');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.payout_accumulation FOR EACH ROW EXECUTE FUNCTION guard_move('accumulation', 'pending');
+CREATE TRIGGER keep_place AFTER UPDATE OF conversion_id, payout_id ON public.payout_accumulation FOR EACH ROW EXECUTE FUNCTION keep_place();
 
 CREATE TABLE payout_details (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -573,9 +591,11 @@ CREATE TABLE processed_payments (
     correlation text NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     credited_at timestamp with time zone,
+    payin_hash text,
     CONSTRAINT payment_parts CHECK (((state <> 'credited'::text) OR (((owner_units)::numeric + (fee_units)::numeric) = (outcome_units)::numeric))),
     CONSTRAINT processed_payments_actually_paid_check CHECK (((actually_paid >= (0)::numeric) AND (actually_paid < '1000000000000000000000000000000'::numeric))),
     CONSTRAINT processed_payments_pay_amount_check CHECK (((pay_amount >= (0)::numeric) AND (pay_amount < '1000000000000000000000000000000'::numeric))),
+    CONSTRAINT processed_payments_payin_hash_check CHECK (((length(payin_hash) >= 1) AND (length(payin_hash) <= 200))),
     CONSTRAINT processed_payments_payout_hash_check CHECK ((payout_hash ~ '^0x[0-9a-f]{64}$'::text)),
     CONSTRAINT processed_payments_provider_id_check CHECK ((provider_id ~ '^[0-9]{1,20}$'::text)),
     CONSTRAINT processed_payments_state_check CHECK ((state = ANY (ARRAY['observed'::text, 'credited'::text, 'review'::text, 'rejected'::text, 'reversed'::text]))),
@@ -588,7 +608,9 @@ CREATE TABLE processed_payments (
 );
 CREATE INDEX processed_payments_observed ON public.processed_payments USING btree (created_at) WHERE (state = 'observed'::text);
 CREATE INDEX processed_payments_order ON public.processed_payments USING btree (order_id);
+CREATE INDEX processed_payments_payin_hash ON public.processed_payments USING btree (payin_hash) WHERE (payin_hash IS NOT NULL);
 CREATE INDEX processed_payments_review ON public.processed_payments USING btree (id) WHERE (state = 'review'::text);
+CREATE INDEX processed_payments_suspense ON public.processed_payments USING btree (id) WHERE ((suspense_units)::numeric > (0)::numeric);
 CREATE UNIQUE INDEX processed_payments_payout_hash ON public.processed_payments USING btree (payout_hash) WHERE (payout_hash IS NOT NULL);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');
@@ -833,6 +855,7 @@ CREATE INDEX transfer_fills ON public.transfer USING btree (wallet_id) WHERE (pu
 CREATE INDEX transfer_in_flight ON public.transfer USING btree (wallet_id) WHERE (state = ANY (ARRAY['signed'::text, 'broadcast'::text, 'mined'::text, 'stuck'::text]));
 CREATE INDEX transfer_mined ON public.transfer USING btree (wallet_id, mined_block) WHERE (mined_block IS NOT NULL);
 CREATE INDEX transfer_signed ON public.transfer USING btree (wallet_id, signed_at) WHERE (signed_at IS NOT NULL);
+CREATE UNIQUE INDEX transfer_live_payment ON public.transfer USING btree (payment_id) WHERE ((payment_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_live_payout ON public.transfer USING btree (payout_id) WHERE ((payout_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_live_swap ON public.transfer USING btree (swap_id) WHERE ((swap_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_nonce ON public.transfer USING btree (wallet_id, nonce) WHERE (state <> 'superseded'::text);
@@ -926,6 +949,8 @@ CREATE TABLE work (
     last_error text,
     created_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     done_at timestamp with time zone,
+    started_at timestamp with time zone,
+    outcome text,
     CONSTRAINT work_state_check CHECK ((state = ANY (ARRAY['open'::text, 'done'::text, 'dead'::text]))),
     CONSTRAINT work_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 200))),
     CONSTRAINT work_pkey PRIMARY KEY (id),
@@ -934,6 +959,7 @@ CREATE TABLE work (
 CREATE INDEX work_correlation ON public.work USING btree (correlation);
 CREATE INDEX work_dead ON public.work USING btree (id) WHERE (state = 'dead'::text);
 CREATE INDEX work_due ON public.work USING btree (wake_at) WHERE (state = 'open'::text);
+CREATE INDEX work_step ON public.work USING btree (step, id DESC);
 
 CREATE OR REPLACE FUNCTION public.frozen_because(p_wallet wallet)
  RETURNS text
@@ -981,6 +1007,20 @@ AS $function$
         OR (p_switch IN ('convert', 'payout_plan', 'sign')
             AND (EXISTS (SELECT 1 FROM wallet WHERE NOT is_home(id)) OR EXISTS (SELECT 1 FROM chain_tx WHERE explained_at IS NULL)))
 $function$;
+
+CREATE OR REPLACE FUNCTION public.keep_place()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF NEW.conversion_id IS NOT NULL AND NEW.conversion_id IS DISTINCT FROM OLD.conversion_id THEN
+        INSERT INTO accumulation_place (accumulation_id, conversion_id) VALUES (NEW.id, NEW.conversion_id) ON CONFLICT DO NOTHING;
+    END IF;
+    IF NEW.payout_id IS NOT NULL AND NEW.payout_id IS DISTINCT FROM OLD.payout_id THEN
+        INSERT INTO accumulation_place (accumulation_id, payout_id) VALUES (NEW.id, NEW.payout_id) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NEW;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_post(p_kind text, p_reference text, p_lines jsonb, p_reverses bigint DEFAULT NULL::bigint)
  RETURNS bigint

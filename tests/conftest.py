@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from migrations import run
@@ -14,6 +15,9 @@ from PGP_COMMON.database import BaseDatabaseManager, make_engine
 from tests.support import postgres
 from tests.support.settings import environ
 
+# What is true is true on a busy machine too: no example has a deadline.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 # eth_account raises the limit so far that deeply nested JSON overflows the C stack instead of raising RecursionError.
 RECURSION = 1000
 

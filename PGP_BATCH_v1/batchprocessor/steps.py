@@ -14,7 +14,7 @@ from PGP_COMMON.clients.prices import Prices
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, bury
 from PGP_COMMON.errors import Busy, PgpError, TryAgain
-from PGP_COMMON.money_machines import accumulations, coins, ledger, owners, payouts, spending
+from PGP_COMMON.money_machines import accumulations, coins, ledger, owners, payouts, spending, wallet
 from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.coins import Coin
 
@@ -159,7 +159,7 @@ def _obstacle(tx: Transaction, owner: Owner, details: Details) -> str | None:
         return "stopped"
     coin = coins.coin(tx, details.asset)
     fault = addresses.problem(coin.address_family or "", details.address) if coin.can_pay_out else "this coin is not paid out"
-    if fault is None and store.is_ours(tx, details.address):
+    if fault is None and wallet.is_ours(tx, details.address):
         fault = "it is our own address, or a coin's contract"
     if fault is not None:
         bury(tx, source="payout.plan", subject=f"address {details.id}", reason="bad_address", detail={"owner": owner.id, "sentence": fault})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Dead, Done, Outcome
-from PGP_COMMON.money_machines import accumulations, conversions, ledger, quotes, swaps
+from PGP_COMMON.engine import Dead, Done, Outcome, bury
+from PGP_COMMON.money_machines import accumulations, conversion_ends, conversions, quotes, swaps
 from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.conversions import Conversion, ConversionRow
 from PGP_COMMON.money_machines.swaps import Swap, SwapRow
@@ -39,7 +39,9 @@ def ask_again(tx: Transaction, conversion: ConversionRow, rows: Sequence[Accumul
     asked = quotes.count_of_conversion(tx, conversion.id)
     if asked >= quotes.MAX_QUOTES:
         give_up(tx, conversion, rows, reason="quotes_spent")
-        return Dead("quotes_spent", {"conversion": conversion.id, "quotes": asked, "last": reason, "next": "the money is pending again"})
+        detail = {"quotes": asked, "last": reason, "next": "the money is pending again"}
+        bury(tx, source="conversion", subject=str(conversion.id), reason="quotes_spent", detail=detail)
+        return Done("quotes_spent")
     tx.send("conversion.quote", quotes.ask_for_conversion(tx, conversion.id), after_s=wait_s(asked))
     return Done(reason)
 
@@ -47,14 +49,4 @@ def ask_again(tx: Transaction, conversion: ConversionRow, rows: Sequence[Accumul
 def give_up(tx: Transaction, conversion: ConversionRow, rows: Sequence[AccumulationRow], *, reason: str) -> None:
     """Cancel a planned conversion: every owner's money is pending again, in full. Its rows and itself are locked."""
     conversions.cancel(tx, conversion.id, reason=reason)
-    put_back(tx, conversion, rows)
-
-
-def put_back(tx: Transaction, conversion: ConversionRow, rows: Sequence[AccumulationRow]) -> None:
-    """Post every owner's part back from converting to pending."""
-    accumulations.undo_conversion(tx, conversion.id)
-    lines = []
-    for owner_id, units in accumulations.per_owner(rows).items():
-        lines.append(ledger.debit(ledger.owed(owner_id, "converting", conversion.from_asset), units))
-        lines.append(ledger.credit(ledger.owed(owner_id, "pending", conversion.from_asset), units))
-    ledger.post(tx, "conv.refund", conversion.id, lines)
+    conversion_ends.put_back(tx, conversion, rows)

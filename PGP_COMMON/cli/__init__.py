@@ -16,10 +16,19 @@ from PGP_COMMON.errors import PgpError
 
 # Verb and module, by the panel of the help page. A module holds a function named like the verb, or a typer app `app` with verbs of its own.
 PANELS: dict[str, dict[str, str]] = {
-    "The fleet on this machine": {verb: verb for verb in ("up", "down", "status", "fire", "demo")},
+    "The fleet on this machine": {verb: verb for verb in ("up", "down", "status", "fire", "runs", "demo")},
     "Money": {
         "trace": "trace",
         "dead": "dead",
+        "payout": "payout",
+        "swap": "swap",
+        "conversion": "conversion",
+        "transfer": "transfer",
+        "suspense": "suspense",
+        "payment": "payment",
+        "treasury": "treasury",
+        "ledger": "ledger",
+        "audit": "audit",
         "pause": "switches",
         "resume": "switches",
     },

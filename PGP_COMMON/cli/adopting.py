@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import ACTOR, settings, working_database
-from PGP_COMMON.cli.our_wallet import ReasonOption, address_of, chain_of, given, ours_of, setting
+from PGP_COMMON.cli.chain import chain_of, our_wallet, wallet_address
+from PGP_COMMON.cli.operator import ReasonOption, act, desk, setting, settings
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.engine import bury
 from PGP_COMMON.errors import BadInput, BrokenRule, Conflict
@@ -22,12 +22,24 @@ if TYPE_CHECKING:
     from PGP_COMMON.clients.ethereum_answers import ChainTransaction
     from PGP_COMMON.database import BaseDatabaseManager, Transaction
     from PGP_COMMON.money_machines.adopting import Sent
+    from PGP_COMMON.money_machines.audit import Act
     from PGP_COMMON.money_machines.strays import Stray
 
 # HOSTPAY2 reads forty blocks in a second or two; a day of them takes some minutes.
 PATIENCE_S = 600
 ASK_EVERY_S = 1
 LETTER = "wallet.stray"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where one run works: the settings, the database, the chain, the wallet as it was found, and who adopts it and why."""
+
+    known: Mapping[str, str]
+    db: BaseDatabaseManager
+    chain: Ethereum
+    held: WalletRow
+    why: Act
 
 
 @dataclass
@@ -69,46 +81,46 @@ def adopt(
     state: StateOption = None,
 ) -> None:
     """Make this database the wallet's home, once everything that the wallet did has its row here. Run it again until it says so."""
-    known = settings(state)
-    address, chain, db = address_of(known), chain_of(known), working_database(known)
+    known, why = settings(state), act(reason)
+    address, chain, db = wallet_address(known), chain_of(known), desk(known)
     with db.reading() as tx:
-        held = ours_of(wallet.find(tx, address))
+        held = our_wallet(tx, known)
         if held.at_home and not strays.unexplained(tx, held.id) and chain.nonces(address).known <= held.next_nonce:
             typer.echo("there is nothing to adopt: the wallet is at home, and its chain has nothing that is not known here")
             return
-    _freeze(db, held, given(reason))
-    _wait_until_read(known, db, chain, address, patience_s=patience_s)
-    found = Adoption()
-    _adopt_final(db, known, chain, held, found)
-    _adopt_young(db, known, chain, held, found)
-    _book(db, found)
+    at, found = Desk(known, db, chain, held, why), Adoption()
+    _freeze(at)
+    _wait_until_read(at, patience_s=patience_s)
+    _adopt_final(at, found)
+    _adopt_young(at, found)
+    _book(at, found)
     _tell(found)
-    made = _close(db, chain, held, found, reason=reason, fills=fills)
+    made = _close(at, found, fills=fills)
     typer.echo(f"this database is the wallet's home now; {len(made)} nonces from before are taken first")
     if found.unexplained:
         typer.echo(f"{len(found.unexplained)} transactions are left to explain (`pgp wallet explain`); until then nothing is planned or signed")
     typer.echo("then: `pgp wallet unfreeze`")
 
 
-def _freeze(db: BaseDatabaseManager, held: WalletRow, reason: str) -> None:
-    with db.transaction() as tx:
-        wallet.lock(tx, held.id)
-        if wallet.freeze(tx, held.id, reason=f"being adopted: {reason}"):
-            audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=held.address, reason=reason, after={"frozen": True})
+def _freeze(at: Desk) -> None:
+    with at.db.transaction() as tx:
+        wallet.lock(tx, at.held.id)
+        if wallet.freeze(tx, at.held.id, reason=f"being adopted: {at.why.reason}"):
+            audit.note(tx, at.why, "wallet.freeze", at.held.address, after={"frozen": True})
 
 
-def _wait_until_read(known: Mapping[str, str], db: BaseDatabaseManager, chain: Ethereum, address: str, *, patience_s: int) -> None:
+def _wait_until_read(at: Desk, *, patience_s: int) -> None:
     """HOSTPAY2 reads final blocks, books what came and writes down what went: nothing is decided before it has read what is final now."""
-    final, until, told = chain.finalized(), time.monotonic() + patience_s, -1
+    final, until, told = at.chain.finalized(), time.monotonic() + patience_s, -1
     while True:
-        with db.reading() as tx:
-            read = ours_of(wallet.find(tx, address)).scanned_block
+        with at.db.reading() as tx:
+            read = our_wallet(tx, at.known).scanned_block
         if read >= final:
             return
         if time.monotonic() >= until:
             raise Conflict(f"HOSTPAY2 has read the chain up to block {read} of {final}: is it running? (`pgp fire wallet-reconcile`)")
         if told < 0:
-            with working_database(known, at_once=True).transaction() as tx:
+            with at.db.transaction() as tx:
                 tx.send("wallet.reconcile", f"adopt up to block {final}")
         if read > told:
             typer.echo(f"HOSTPAY2 reads the chain: block {read} of {final}", err=True)
@@ -116,47 +128,46 @@ def _wait_until_read(known: Mapping[str, str], db: BaseDatabaseManager, chain: E
         time.sleep(ASK_EVERY_S)
 
 
-def _adopt_final(db: BaseDatabaseManager, known: Mapping[str, str], chain: Ethereum, held: WalletRow, found: Adoption) -> None:
+def _adopt_final(at: Desk, found: Adoption) -> None:
     """What left in final blocks, in the order of the nonces."""
-    with db.reading() as tx:
-        waiting = strays.unexplained(tx, held.id)
+    with at.db.reading() as tx:
+        waiting = strays.unexplained(tx, at.held.id)
     for stray in waiting:
-        sent = read_sent(known, chain, stray.tx_hash, address=held.address)
-        transfer_id = None if sent is None else _adopt_one(db, held, sent)
+        sent = read_sent(at.known, at.chain, stray.tx_hash, address=at.held.address)
+        transfer_id = None if sent is None else _adopt_one(at, sent)
         if transfer_id is None:
             found.unexplained.append(stray)
         else:
             found.adopted[stray.tx_hash] = transfer_id
 
 
-def _adopt_young(db: BaseDatabaseManager, known: Mapping[str, str], chain: Ethereum, held: WalletRow, found: Adoption) -> None:
+def _adopt_young(at: Desk, found: Adoption) -> None:
     """What is in blocks that are not final, or in a pool. What fits no row there is no fact yet, and nothing after it is looked at."""
-    blocks = range(chain.finalized() + 1, max(chain.heads()) + 1)
-    mined = [seen.transaction for block in blocks for seen in chain.transactions_of(held.address, block=block)]
-    young = {one.nonce: one for one in [*chain.waiting(held.address), *mined] if one.sender.lower() == held.address.lower()}
+    blocks = range(at.chain.finalized() + 1, max(at.chain.heads()) + 1)
+    mined = [seen.transaction for block in blocks for seen in at.chain.transactions_of(at.held.address, block=block)]
+    young = {one.nonce: one for one in [*at.chain.waiting(at.held.address), *mined] if one.sender.lower() == at.held.address.lower()}
     for _nonce, one in sorted(young.items()):
-        with db.reading() as tx:
+        with at.db.reading() as tx:
             if transfers.is_ours(tx, one.tx_hash) or strays.find(tx, one.tx_hash) is not None:
                 continue
-        sent = read_sent(known, chain, one.tx_hash, address=held.address)
-        transfer_id = None if sent is None or found.young else _adopt_one(db, held, sent)
+        sent = read_sent(at.known, at.chain, one.tx_hash, address=at.held.address)
+        transfer_id = None if sent is None or found.young else _adopt_one(at, sent)
         if transfer_id is None:
             found.young.append(one)
         else:
             found.adopted[one.tx_hash] = transfer_id
 
 
-def _adopt_one(db: BaseDatabaseManager, held: WalletRow, sent: Sent) -> int | None:
+def _adopt_one(at: Desk, sent: Sent) -> int | None:
     def one(tx: Transaction) -> int | None:
-        transfer_id = adopting.adopt(tx, held, sent)
+        transfer_id = adopting.adopt(tx, at.held, sent)
         if transfer_id is not None:
-            dead_letters.resolve_about(tx, source=LETTER, subject=sent.tx_hash, kind="adopted", note=f"transfer {transfer_id}", actor=ACTOR)
-            after = {"transfer": transfer_id, "nonce": sent.nonce}
-            audit.record(tx, actor=ACTOR, action="wallet.adopt", subject=sent.tx_hash, reason="the same address, asset and units", after=after)
+            dead_letters.answer(tx, at.why, (LETTER, sent.tx_hash))
+            audit.note(tx, at.why, "wallet.adopt", f"transaction {sent.tx_hash}", after={"transfer": transfer_id, "nonce": sent.nonce})
         return transfer_id
 
     try:
-        return db.rerun(one)
+        return at.db.rerun(one)
     except BrokenRule as error:
         raise _not_covered(error) from error
 
@@ -167,20 +178,21 @@ def _not_covered(error: BrokenRule) -> Exception:
     return Conflict("the books hold less than what left: money that came is not booked yet; run it again when HOSTPAY2 has looked at every arrival")
 
 
-def _book(db: BaseDatabaseManager, found: Adoption) -> None:
+def _book(at: Desk, found: Adoption) -> None:
     """The books agree with the chain also about what nobody has explained, and a person is told of each."""
     for stray in found.unexplained:
         try:
-            db.rerun(lambda tx, stray=stray: strays.book_gas(tx, stray))  # type: ignore[misc]
-            db.rerun(lambda tx, stray=stray: _book_one(tx, stray))  # type: ignore[misc]
+            at.db.rerun(lambda tx, stray=stray: strays.book_gas(tx, stray))  # type: ignore[misc]
+            at.db.rerun(lambda tx, stray=stray: _book_one(tx, stray, at.why))  # type: ignore[misc]
         except BrokenRule as error:
             raise _not_covered(error) from error
 
 
-def _book_one(tx: Transaction, stray: Stray) -> None:
+def _book_one(tx: Transaction, stray: Stray, why: Act) -> None:
     detail = {"asset": stray.asset, "units": stray.units, "to": stray.recipient, "nonce": stray.nonce, "block": stray.block, "known": strays.hint(tx, stray)}
     bury(tx, source=LETTER, subject=stray.tx_hash, reason="unexplained_transaction", detail={**detail, "next": "`pgp wallet explain`"})
-    strays.book(tx, stray)
+    if strays.book(tx, stray):
+        audit.note(tx, why, "wallet.import", f"transaction {stray.tx_hash}", after={"asset": stray.asset, "units": str(stray.units), "nonce": stray.nonce})
 
 
 def _tell(found: Adoption) -> None:
@@ -198,9 +210,9 @@ def _tell(found: Adoption) -> None:
         Console(width=180).print(table)
 
 
-def _close(db: BaseDatabaseManager, chain: Ethereum, held: WalletRow, found: Adoption, *, reason: str, fills: int | None) -> list[int]:
+def _close(at: Desk, found: Adoption, *, fills: int | None) -> list[int]:
     """The last step, once every nonce that any node knows has its row: this is home, and the next nonce follows the chain."""
-    nonces = chain.nonces(held.address)
+    held, nonces = at.held, at.chain.nonces(at.held.address)
     if found.young:
         raise Conflict(f"{len(found.young)} transactions are not final yet and fit no row: run it again when they are, in a quarter of an hour")
 
@@ -213,10 +225,10 @@ def _close(db: BaseDatabaseManager, chain: Ethereum, held: WalletRow, found: Ado
         now = wallet.lock(tx, held.id)
         assert now is not None
         upto = nonces.final + now.max_in_flight if fills is None else now.next_nonce + fills
-        wallet.make_home(tx, held.id, reason=reason)
+        wallet.make_home(tx, held.id, reason=at.why.reason)
         made = [] if strays.is_filling(tx, held.id) else adopting.fill_nonces(tx, now, upto=upto)
         after = {"next_nonce": now.next_nonce, "fills": len(made), "adopted": len(found.adopted), "unexplained": len(found.unexplained)}
-        audit.record(tx, actor=ACTOR, action="wallet.home", subject=held.address, reason=reason, before={"next_nonce": held.next_nonce}, after=after)
+        audit.note(tx, at.why, "wallet.home", held.address, before={"next_nonce": held.next_nonce}, after=after)
         return made
 
-    return db.rerun(close)
+    return at.db.rerun(close)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.operator import database, settings, who
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.errors import BadInput, NotFound
 
@@ -68,7 +67,7 @@ def retry(number: Number, note: Note, state: StateOption = None) -> None:
         if found.work_id is None or found.step is None:
             raise BadInput("this letter has no step to run again: resolve it")
         wakes = dead_letters.reopen(tx, found, signature=sign(found.step, found.subject), grace_s=int(known.get("WAKE_GRACE_S") or 60))
-        dead_letters.resolve(tx, found, kind="retried", note=note, actor=getpass.getuser())
+        dead_letters.resolve(tx, found, kind="retried", note=note, actor=who())
     tasks.wake(wakes)
     typer.echo(f"{found.step}/{found.subject} runs again" if wakes else "its step is not dead any more")
 
@@ -84,5 +83,5 @@ def resolve(
         found = dead_letters.letter(tx, number)
         if found is None or found.resolved_at is not None:
             raise NotFound(f"there is no open letter {number}")
-        dead_letters.resolve(tx, found, kind=kind, note=note, actor=getpass.getuser())
+        dead_letters.resolve(tx, found, kind=kind, note=note, actor=who())
     typer.echo(f"letter {number} is resolved")

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from PGP_COMMON.cli.adopting import LETTER, read_sent
-from PGP_COMMON.cli.operator import ACTOR, settings, working_database
-from PGP_COMMON.cli.our_wallet import ReasonOption, address_of, chain_of, given, ours_of, setting
+from PGP_COMMON.cli.chain import chain_of, our_wallet
+from PGP_COMMON.cli.operator import ReasonOption, act, desk, setting, settings
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money import floor_units
-from PGP_COMMON.money_machines import audit, coins, dead_letters, explaining, strays, wallet
+from PGP_COMMON.money_machines import audit, coins, dead_letters, explaining, strays
 from PGP_COMMON.money_machines.explaining import Order
 from PGP_COMMON.money_machines.wallet import FUNDING, WalletRow
 
 if TYPE_CHECKING:
     from PGP_COMMON.database import BaseDatabaseManager, Transaction
     from PGP_COMMON.money_machines.adopting import Sent
+    from PGP_COMMON.money_machines.audit import Act
     from PGP_COMMON.money_machines.strays import Stray
 
 
@@ -39,26 +40,26 @@ def explain(
     state: StateOption = None,
 ) -> None:
     """Say what a transaction was for that no row explains; its row is made again, so that nobody is paid for the same twice."""
-    known = settings(state)
+    known, why = settings(state), act(reason)
     said = [payout is not None, owner is not None and not loss, conversion is not None, bool(treasury), payment is not None, loss]
     if sum(said) != 1:
         raise BadInput("say one thing: --payout, --owner, --conversion, --treasury, --payment or --loss")
-    db = working_database(known)
+    db = desk(known)
     with db.reading() as tx:
-        held = ours_of(wallet.find(tx, address_of(known)))
+        held = our_wallet(tx, known)
         stray = strays.find(tx, tx_hash)
     if stray is None or stray.explained_as is not None:
         raise NotFound(f"{tx_hash} waits for no explanation")
     if not stray.is_booked:
         raise Conflict("run `pgp wallet adopt` first: it books what left, and finds by itself what it can")
     if loss:
-        done = _lose(db, stray, owner=owner, reason=given(reason))
+        done = _lose(db, stray, why, owner=owner)
     else:
         sent = read_sent(known, chain_of(known), stray.tx_hash, address=held.address)
         if sent is None:
             raise Conflict("our executor could not have made it: if it is nobody's payout, it is a loss")
         wanted = Wanted(payout, owner, conversion, treasury, payment, _order(db, known, sent, held, order) if order else None)
-        done = _remake(db, held, sent, wanted, reason=given(reason), fee_cap=Decimal(setting(known, "PAYOUT_FEE_CAP_PERCENT")))
+        done = _remake(db, held, sent, wanted, why, fee_cap=Decimal(setting(known, "PAYOUT_FEE_CAP_PERCENT")))
     typer.echo(done)
 
 
@@ -101,14 +102,14 @@ def _order(db: BaseDatabaseManager, known: Mapping[str, str], sent: Sent, held: 
     return order
 
 
-def _lose(db: BaseDatabaseManager, stray: Stray, *, owner: int | None, reason: str) -> str:
+def _lose(db: BaseDatabaseManager, stray: Stray, why: Act, *, owner: int | None) -> str:
     with db.transaction() as tx:
         explaining.loss(tx, stray, owner_id=owner)
-        _note(tx, stray.tx_hash, reason=reason, after={"loss": str(stray.units), "asset": stray.asset, "owner": owner})
+        _note(tx, stray.tx_hash, why, after={"loss": str(stray.units), "asset": stray.asset, "owner": owner})
     return f"{stray.tx_hash} is the platform's loss" + ("" if owner is None else f"; owner {owner} gets no payout until that is settled with him")
 
 
-def _remake(db: BaseDatabaseManager, held: WalletRow, sent: Sent, wanted: Wanted, *, reason: str, fee_cap: Decimal) -> str:
+def _remake(db: BaseDatabaseManager, held: WalletRow, sent: Sent, wanted: Wanted, why: Act, *, fee_cap: Decimal) -> str:
     """Make the row again and let the stray be its transfer: in two transactions where the row itself has to be posted first."""
     payout, conversion = wanted.payout, wanted.conversion
     if wanted.owner is not None:
@@ -122,7 +123,7 @@ def _remake(db: BaseDatabaseManager, held: WalletRow, sent: Sent, wanted: Wanted
             conversion = explaining.plan_for(tx, sent)
     with db.transaction() as tx:
         transfer_id = _transfer(tx, held, sent, wanted, payout=payout, conversion=conversion)
-        _note(tx, sent.tx_hash, reason=reason, after={"transfer": transfer_id, "payout": payout, "conversion": conversion})
+        _note(tx, sent.tx_hash, why, after={"transfer": transfer_id, "payout": payout, "conversion": conversion})
     return f"{sent.tx_hash} is transfer {transfer_id}; the executor watches it"
 
 
@@ -141,6 +142,6 @@ def _transfer(tx: Transaction, held: WalletRow, sent: Sent, wanted: Wanted, *, p
     return explaining.withdrawal(tx, held, sent, account=account)
 
 
-def _note(tx: Transaction, tx_hash: str, *, reason: str, after: Mapping[str, object]) -> None:
-    dead_letters.resolve_about(tx, source=LETTER, subject=tx_hash, kind="explained", note=reason, actor=ACTOR)
-    audit.record(tx, actor=ACTOR, action="wallet.explain", subject=tx_hash, reason=reason, after=after)
+def _note(tx: Transaction, tx_hash: str, why: Act, *, after: Mapping[str, object]) -> None:
+    dead_letters.answer(tx, why, (LETTER, tx_hash))
+    audit.note(tx, why, "wallet.explain", f"transaction {tx_hash}", after=after)

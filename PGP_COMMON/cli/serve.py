@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from PGP_COMMON import shutdown
 from PGP_COMMON.directory import service_named
 from PGP_COMMON.errors import BadInput
 from PGP_COMMON.manifest import Service
@@ -35,7 +36,8 @@ def command(service: Service, *, host: str, port: int) -> list[str]:
         **({"--worker-tmp-dir": str(MEMORY)} if MEMORY.is_dir() else {}),
     }
     words = [word for flag in flags.items() for word in flag]
-    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", f"PGP_COMMON.web:create_app('{service.name}')"]
+    app = f"PGP_COMMON.web:create_app('{service.name}')"
+    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", "--config", f"python:{shutdown.__name__}", app]
 
 
 def serve(

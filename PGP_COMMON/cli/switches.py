@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from PGP_COMMON.cli.operator import database, settings
+from PGP_COMMON.cli.operator import database, settings, who
 from PGP_COMMON.cli.place import StateOption
 
 # What no row of a switch says, and no row of it ends.
@@ -21,7 +20,7 @@ def pause(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     from PGP_COMMON.money_machines import dead_letters
 
     with database(settings(state)).transaction() as tx:
-        is_new = dead_letters.switch_off(tx, switch, reason=reason, actor=getpass.getuser())
+        is_new = dead_letters.switch_off(tx, switch, reason=reason, actor=who())
     typer.echo(f"{switch} is paused" if is_new else f"{switch} was paused before, and stays so")
 
 
@@ -30,7 +29,7 @@ def resume(switch: Switch, reason: Reason, state: StateOption = None) -> None:
     from PGP_COMMON.money_machines import dead_letters, wallet
 
     with database(settings(state)).transaction() as tx:
-        was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=getpass.getuser())
+        was_off = dead_letters.switch_on(tx, switch, reason=reason, actor=who())
         rests = wallet.is_switched_off(tx, switch)
     if rests:
         typer.echo(f"{switch} {RESTS}")

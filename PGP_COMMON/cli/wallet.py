@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from PGP_COMMON.cli import adopting, explaining
-from PGP_COMMON.cli.operator import ACTOR, database, settings
-from PGP_COMMON.cli.our_wallet import ReasonOption, address_of, chain_of, given, ours_of, setting
+from PGP_COMMON.cli.chain import chain_of, our_wallet, wallet_address
+from PGP_COMMON.cli.operator import JsonOption, ReasonOption, act, database, setting, settings, who
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
 from PGP_COMMON.errors import BadInput, Conflict, Misconfigured
@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 app.callback()(lambda: None)
 app.command()(adopting.adopt)
 app.command()(explaining.explain)
+
 # A block is final a quarter of an hour after it was made; what changed the wallet last may be that young.
 PATIENCE_S = 1200
 ASK_EVERY_S = 1
@@ -54,14 +55,14 @@ def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
 
 @app.command()
 def init(
-    reason: ReasonOption = "the books begin",
+    reason: Annotated[str, typer.Option("--reason", help="why, for the audit log")] = "the books begin",
     gas_reserve_wei: Annotated[int | None, typer.Option(help="the ETH that only gas may use; default 0.02")] = None,
     patience_s: Annotated[int, typer.Option(help="how long to wait for the newest changes to become final")] = PATIENCE_S,
     state: StateOption = None,
 ) -> None:
     """Begin the wallet's books: its next nonce, and what it holds now as the platform's own. Harmless when that is done."""
     known = settings(state)
-    address, db = address_of(known), database(known)
+    address, db = wallet_address(known), database(known)
     with db.reading() as tx:
         there = wallet.find(tx, address)
     if there is not None:
@@ -79,17 +80,17 @@ def init(
             balances=opening.balances,
             gas_reserve_wei=gas_reserve_wei,
         )
-        audit.record(tx, actor=ACTOR, action="wallet.init", subject=address, reason=reason, after=asdict(opening))
+        audit.record(tx, actor=who(), action="wallet.init", subject=address, reason=reason, after=asdict(opening))
     typer.echo(f"wallet {address} is open at block {opening.block} with nonce {opening.nonce}")
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] = False, state: StateOption = None) -> None:
+def show(as_json: JsonOption = False, state: StateOption = None) -> None:
     """Say what the wallet holds by the books, what it may spend, what is in flight, and whether it is frozen."""
     known = settings(state)
     with database(known).reading() as tx:
-        ours = ours_of(wallet.find(tx, address_of(known)))
-        load = transfers.load(tx, ours.id)
+        ours = our_wallet(tx, known)
+        load = wallet.load(tx, ours.id)
         facts = {
             **asdict(ours),
             "books": {asset: ledger.balance(tx, ledger.wallet(asset)) for asset in (GAS, FUNDING)},
@@ -111,23 +112,23 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="for a machine")] 
 @app.command()
 def freeze(reason: ReasonOption, state: StateOption = None) -> None:
     """Sign nothing from now on. What is signed already is still sent and watched."""
-    known = settings(state)
+    known, why = settings(state), act(reason)
     with database(known).transaction() as tx:
-        ours = ours_of(wallet.find(tx, address_of(known)))
-        if not wallet.freeze(tx, ours.id, reason=given(reason)):
+        ours = our_wallet(tx, known)
+        if not wallet.freeze(tx, ours.id, reason=why.reason):
             raise Conflict(f"it is frozen already: {ours.frozen_reason}")
-        audit.record(tx, actor=ACTOR, action="wallet.freeze", subject=ours.address, reason=reason, after={"frozen": True})
+        audit.note(tx, why, "wallet.freeze", ours.address, after={"frozen": True})
     typer.echo(f"wallet {ours.address} is frozen")
 
 
 @app.command()
 def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
     """Sign again, if the wallet is at home, the chain has no nonce that was not given here, and everything that left is explained."""
-    known = settings(state)
-    address = address_of(known)
+    known, why = settings(state), act(reason)
+    address = wallet_address(known)
     nonce = chain_of(known).nonces(address).known
     with database(known).transaction() as tx:
-        ours = ours_of(wallet.find(tx, address))
+        ours = our_wallet(tx, known)
         if not ours.at_home:
             raise Conflict("this is not the database that the wallet was opened in: `pgp wallet adopt`, once it is the one that the fleet uses")
         if nonce > ours.next_nonce:
@@ -137,16 +138,8 @@ def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
             raise Conflict(f"{unexplained[0].tx_hash} and {len(unexplained) - 1} more are unexplained: `pgp wallet explain`")
         if not wallet.unfreeze(tx, ours.id):
             raise Conflict("it is not frozen")
-        audit.record(
-            tx,
-            actor=ACTOR,
-            action="wallet.unfreeze",
-            subject=address,
-            reason=given(reason),
-            before={"frozen_reason": ours.frozen_reason},
-            after={"frozen": False},
-        )
-        dead_letters.resolve_about(tx, source="wallet", subject=ours.address, kind="unfrozen", note=reason, actor=ACTOR)
+        audit.note(tx, why, "wallet.unfreeze", address, before={"frozen_reason": ours.frozen_reason}, after={"frozen": False})
+        dead_letters.answer(tx, why, ("wallet", ours.address))
     typer.echo(f"wallet {address} signs again")
 
 
@@ -158,8 +151,8 @@ def fill(
     state: StateOption = None,
 ) -> None:
     """Give a stuck transfer up: its nonce goes to a transfer of nothing to ourselves, or went to another transaction."""
-    known = settings(state)
-    address, chain, db = address_of(known), chain_of(known), database(known)
+    known, why = settings(state), act(reason)
+    chain, db = chain_of(known), database(known)
     with db.reading() as tx:
         transfer = transfers.get(tx, transfer_id)
         last = transfers.attempts(tx, transfer_id)[-1:]
@@ -167,13 +160,13 @@ def fill(
         raise Conflict(f"transfer {transfer_id} is {transfer.state}: only a stuck one is given up")
     raw, tx_hash = _taken(chain, transfer, taken_by.lower()) if taken_by else _self_transfer(known, chain, transfer, last[0])
     with db.transaction() as tx:
-        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=given(reason)):
+        if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=why.reason):
             raise Conflict("somebody else moved it")
         stray = strays.find(tx, tx_hash)
         if stray is not None and not stray.units:
             # It moved nothing: that it took the nonce is all there is to explain.
             strays.explain(tx, tx_hash, as_="fill")
-        audit.record(tx, actor=ACTOR, action="wallet.fill", subject=f"transfer {transfer_id}", reason=reason, after={"tx": tx_hash, "wallet": address})
+        audit.note(tx, why, "wallet.fill", f"transfer {transfer_id}", before={"state": "stuck"}, after={"state": "superseded", "tx": tx_hash})
     typer.echo(f"transfer {transfer_id} is given up; what it was for comes back when {tx_hash} is final")
 
 

@@ -76,6 +76,26 @@ def freeze(tx: Transaction, payment_id: int) -> int:
     return tx.run("UPDATE payout_accumulation SET state = 'frozen' WHERE payment_id = :payment_id AND state = 'pending'", payment_id=payment_id)
 
 
+def lock_of_payment(tx: Transaction, payment_id: int) -> int:
+    """Lock what a payment earned, so that nobody begins to convert it meanwhile; gives back how many rows. The payment is locked before."""
+    return int(tx.value("SELECT count(*) FROM (SELECT id FROM payout_accumulation WHERE payment_id = :id ORDER BY id FOR UPDATE) locked", id=payment_id))
+
+
+def frozen_units(tx: Transaction, payment_id: int) -> int:
+    """How many base units of a payment's are frozen."""
+    return int(tx.value("SELECT coalesce(sum(units), 0) FROM payout_accumulation WHERE payment_id = :id AND state = 'frozen'", id=payment_id))
+
+
+def thaw(tx: Transaction, payment_id: int) -> int:
+    """`frozen` → `pending` for every part of a payment that stays credited after all; gives back how many."""
+    return tx.run("UPDATE payout_accumulation SET state = 'pending' WHERE payment_id = :payment_id AND state = 'frozen'", payment_id=payment_id)
+
+
+def reverse(tx: Transaction, payment_id: int) -> int:
+    """`frozen` → `reversed` for every part of a payment that was taken back for good; gives back how many."""
+    return tx.run("UPDATE payout_accumulation SET state = 'reversed' WHERE payment_id = :payment_id AND state = 'frozen'", payment_id=payment_id)
+
+
 def per_owner(rows: Sequence[AccumulationRow]) -> dict[int, int]:
     """What rows are worth to each owner, in base units of their asset; in the order of the owners."""
     sums: dict[int, int] = {}

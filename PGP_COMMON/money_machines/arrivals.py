@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from PGP_COMMON import log
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.money_machines import ledger
+from PGP_COMMON.money_machines import ledger, payments, swaps
+from PGP_COMMON.money_machines.payments import Payment
 from PGP_COMMON.money_machines.rows import Row
 
 logger = log.get(__name__)
@@ -70,6 +71,11 @@ def of_swap(tx: Transaction, swap_id: int, *, cause: Literal["swap", "refund"]) 
     return None if found is None else int(found)
 
 
+def has_come(tx: Transaction, payment_id: int) -> bool:
+    """Whether a payment's money is in our wallet. Whoever decides by it has locked the payment: naming the cause locks it too."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM arrival WHERE payment_id = :id AND cause = 'payment')", id=payment_id))
+
+
 def unmatched(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
     """Arrivals whose cause is not known yet, the oldest first."""
     return tx.all(
@@ -123,6 +129,7 @@ class Paid(Row):
     """The payment that an arrival is the money of. What the vendor had credited us with is `outcome_units`."""
 
     id: int
+    state: str
     outcome_units: int
 
 
@@ -153,12 +160,12 @@ def match(tx: Transaction, arrival: ArrivalRow) -> bool:
 
 
 def _payment(tx: Transaction, arrival: ArrivalRow) -> Paid | None:
-    """The credited payment whose money this is, locked; only once its own posting is in the books."""
+    """The payment whose money this is, locked; only once its own posting is in the books."""
     return tx.one(
         Paid,
         """
-        SELECT id, outcome_units FROM processed_payments
-         WHERE payout_hash = :tx_hash AND outcome_asset = :asset AND state IN ('credited', 'review', 'reversed') AND outcome_units > 0
+        SELECT id, state, outcome_units FROM processed_payments
+         WHERE payout_hash = :tx_hash AND outcome_asset = :asset AND state <> 'observed' AND outcome_units > 0
            FOR NO KEY UPDATE
         """,
         tx_hash=arrival.tx_hash,
@@ -167,14 +174,21 @@ def _payment(tx: Transaction, arrival: ArrivalRow) -> Paid | None:
 
 
 def _settle_payment(tx: Transaction, arrival: ArrivalRow, paid: Paid) -> bool:
-    if _name(tx, arrival, cause="payment", payment_id=paid.id):
-        _post_match(tx, arrival, ledger.np_transit(arrival.asset))
-        kept_back = paid.outcome_units - arrival.units
-        if kept_back:
-            lines = [ledger.debit(ledger.swap_expense(arrival.asset), kept_back), ledger.credit(ledger.np_transit(arrival.asset), kept_back)]
-            ledger.post(tx, "np.residue", paid.id, lines)
-        if kept_back * 100 > paid.outcome_units * KEPT_PERCENT:
-            logger.warning("the vendor kept much of a payment; change its pay-out settings", payment=paid.id, kept=kept_back, of=paid.outcome_units)
+    if not _name(tx, arrival, cause="payment", payment_id=paid.id):
+        return True
+    if paid.state in (Payment.REVERSED, Payment.REJECTED):
+        # The books had taken it back from transit, and yet it came: it is nobody's until a person says whose.
+        _post_match(tx, arrival, ledger.suspense(arrival.asset))
+        payments.suspend(tx, paid.id, units=arrival.units)
+        logger.warning("the vendor sent the money of a payment that was taken back", payment=paid.id)
+        return True
+    _post_match(tx, arrival, ledger.np_transit(arrival.asset))
+    kept_back = paid.outcome_units - arrival.units
+    if kept_back:
+        lines = [ledger.debit(ledger.swap_expense(arrival.asset), kept_back), ledger.credit(ledger.np_transit(arrival.asset), kept_back)]
+        ledger.post(tx, "np.residue", paid.id, lines)
+    if kept_back * 100 > paid.outcome_units * KEPT_PERCENT:
+        logger.warning("the vendor kept much of a payment; change its pay-out settings", payment=paid.id, kept=kept_back, of=paid.outcome_units)
     return True
 
 
@@ -198,8 +212,22 @@ def _swap(tx: Transaction, arrival: ArrivalRow) -> Swapped | None:
 def _settle_swap(tx: Transaction, arrival: ArrivalRow, swapped: Swapped) -> bool:
     cause: Cause = "swap" if swapped.cause == "swap" else "refund"
     if _name(tx, arrival, cause=cause, swap_id=swapped.id) and cause == "refund":
-        _post_match(tx, arrival, ledger.in_flight(arrival.asset))
+        _post_refund(tx, arrival, swapped.id)
     return True
+
+
+def _post_refund(tx: Transaction, arrival: ArrivalRow, swap_id: int) -> None:
+    """What comes back is no longer in flight; what had been booked as a cost before it came is none after all."""
+    swap = swaps.lock(tx, swap_id)
+    closed = ledger.is_posted(tx, "refund.cost", swap.id) or ledger.is_posted(tx, "swap.lost", swap.id)
+    before = (of_swap(tx, swap.id, cause="refund") or 0) - arrival.units
+    in_flight = 0 if closed else min(arrival.units, max(0, swap.from_units - before))
+    lines = [
+        ledger.debit(ledger.arrivals(arrival.asset), arrival.units),
+        ledger.credit(ledger.in_flight(arrival.asset), in_flight),
+        ledger.credit(ledger.swap_expense(arrival.asset), arrival.units - in_flight),
+    ]
+    ledger.post(tx, "arrival.match", arrival.id, lines)
 
 
 def _name(tx: Transaction, arrival: ArrivalRow, *, cause: Cause, payment_id: int | None = None, swap_id: int | None = None) -> bool:

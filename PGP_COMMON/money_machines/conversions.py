@@ -89,11 +89,6 @@ def plan(tx: Transaction, *, from_asset: str, from_units: int, to_asset: str, co
     )
 
 
-def is_paid_for(tx: Transaction, swap_id: int) -> bool:
-    """Whether the transfer that funded a swap is final."""
-    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM transfer WHERE swap_id = :id AND state = 'final')", id=swap_id))
-
-
 def refusals(tx: Transaction, *, from_asset: str, to_asset: str, source: str, subject: str) -> int:
     """How often in a row a pair's conversions came back: since the last that was done, and since a person last resolved the dead letter about it."""
     return int(
@@ -127,12 +122,12 @@ def begin_swap(tx: Transaction, conversion_id: int) -> bool:
 
 
 def plan_again(tx: Transaction, conversion_id: int, *, source: Conversion, reason: str) -> bool:
-    """Move quoted or swapping (`source`) → planned: its swap was never funded, and a new quote is needed."""
+    """Move quoted or swapping (an operator: review as well; `source`) → planned: our coins are with us, and a new quote is needed."""
     return (
         tx.run(
             """
             UPDATE batch_conversions SET state = 'planned', reason = :reason
-             WHERE id = :id AND state = :source AND state IN ('quoted', 'swapping')
+             WHERE id = :id AND state = :source AND state IN ('quoted', 'swapping', 'review')
             """,
             id=conversion_id,
             source=source.value,
@@ -154,27 +149,32 @@ def cancel(tx: Transaction, conversion_id: int, *, reason: str) -> bool:
     )
 
 
-def finish(tx: Transaction, conversion_id: int, *, received_units: int) -> bool:
-    """Move swapping → done: so many units of `to_asset` arrived and are shared out."""
+def finish(tx: Transaction, conversion_id: int, *, source: Conversion, received_units: int) -> bool:
+    """Move swapping (an operator: review; `source`) → done: so many units of `to_asset` arrived and are shared out."""
     return (
         tx.run(
             """
             UPDATE batch_conversions SET state = 'done', received_units = :units, reason = NULL, finished_at = pgp_now()
-             WHERE id = :id AND state = 'swapping'
+             WHERE id = :id AND state = :source AND state IN ('swapping', 'review')
             """,
             id=conversion_id,
+            source=source.value,
             units=received_units,
         )
         == 1
     )
 
 
-def refund(tx: Transaction, conversion_id: int, *, reason: str) -> bool:
-    """Move swapping → refunded: our coins came back."""
+def refund(tx: Transaction, conversion_id: int, *, source: Conversion, reason: str) -> bool:
+    """Move swapping (an operator: review; `source`) → refunded: our coins came back, or are given up."""
     return (
         tx.run(
-            "UPDATE batch_conversions SET state = 'refunded', reason = :reason, finished_at = pgp_now() WHERE id = :id AND state = 'swapping'",
+            """
+            UPDATE batch_conversions SET state = 'refunded', reason = :reason, finished_at = pgp_now()
+             WHERE id = :id AND state = :source AND state IN ('swapping', 'review')
+            """,
             id=conversion_id,
+            source=source.value,
             reason=reason,
         )
         == 1

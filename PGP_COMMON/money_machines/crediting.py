@@ -14,13 +14,14 @@ from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import bury
 from PGP_COMMON.errors import BrokenRule, Conflict, NotFound
 from PGP_COMMON.money import fee_of
-from PGP_COMMON.money_machines import access, accumulations, ledger, notices, orders, payments
+from PGP_COMMON.money_machines import access, accumulations, ledger, notices, orders, payment_cases, payments
 from PGP_COMMON.money_machines.orders import Order, Sold
 from PGP_COMMON.money_machines.payments import Payment, PaymentRow, Sight
 
 CENT: Final = Decimal("0.01")
 # Where a payment in review waits for a person; the letter's subject is the payment's id.
 REVIEW: Final = "payment.review"
+DECIDE: Final = "`pgp suspense list`; then `pgp suspense resolve`, `pgp suspense refund` or `pgp suspense reject`"
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,12 @@ def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth:
 def hold(tx: Transaction, payment: PaymentRow, sight: Sight, *, reason: str, value_usd: Decimal | None = None, detail: Mapping[str, Any]) -> None:
     """Keep a payment for a person: what came of it is suspense, nobody gets anything, and a letter says why."""
     payments.review(tx, payment.id, sight, reason=reason, value_usd=value_usd)
-    bury(tx, source=REVIEW, subject=str(payment.id), reason=reason, detail={"vendor_id": sight.provider_id, "status": sight.status, **detail})
-    new = sight.outcome_units - payment.suspense_units
+    bury(tx, source=REVIEW, subject=str(payment.id), reason=reason, detail={"vendor_id": sight.provider_id, "status": sight.status, "next": DECIDE, **detail})
+    new = sight.outcome_units - payment.outcome_units
     if new > 0 and sight.outcome_asset is not None:
         tx.send("payment.payout_hash", payment.id)
         lines = [ledger.debit(ledger.np_transit(sight.outcome_asset), new), ledger.credit(ledger.suspense(sight.outcome_asset), new)]
-        ledger.post(tx, "payment.review", payment.id if not payment.suspense_units else f"{payment.id}/{sight.outcome_units}", lines)
+        ledger.post(tx, "payment.review", payment.id if not payment.outcome_units else f"{payment.id}/{sight.outcome_units}", lines)
 
 
 def resolve(tx: Transaction, provider_id: str, *, paid_usd: Decimal) -> str:
@@ -154,7 +155,7 @@ def resolve(tx: Transaction, provider_id: str, *, paid_usd: Decimal) -> str:
 
     Everything follows that follows from a credit. Raises NotFound when no payment of this id is in review, Conflict when no money of it is in suspense.
     """
-    case = payments.reviewed(tx, provider_id)
+    case = payment_cases.reviewed(tx, provider_id)
     if case is None:
         raise NotFound("no payment of this id is in review", vendor_id=provider_id)
     sold = orders.lock(tx, case.unique_id, provider_invoice_id=case.invoice, price_usd=case.price_usd)
@@ -166,7 +167,8 @@ def resolve(tx: Transaction, provider_id: str, *, paid_usd: Decimal) -> str:
 
 def take_back(tx: Transaction, payment: PaymentRow, sight: Sight) -> None:
     """A credited payment went back to its buyer: freeze what of it is not yet converted, and tell a person. The ledger waits for him."""
-    payments.take_back(tx, payment.id, sight)
+    if not payments.take_back(tx, payment.id, sight):
+        return
     frozen = accumulations.freeze(tx, payment.id)
-    detail = {"vendor_id": sight.provider_id, "parts": payment.parts, "frozen": frozen, "next": "reverse it, or credit it again"}
+    detail = {"vendor_id": sight.provider_id, "parts": payment.parts, "frozen": frozen, "next": "`pgp payment reverse`, or `pgp payment keep`"}
     bury(tx, source=REVIEW, subject=str(payment.id), reason="refunded", detail=detail)

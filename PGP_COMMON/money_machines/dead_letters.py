@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.money_machines import audit
+from PGP_COMMON.money_machines import audit, wallet
+from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.outbox import Wake
 
 
@@ -65,15 +66,22 @@ def resolve(tx: Transaction, found: DeadLetter, *, kind: str, note: str, actor: 
     audit.record(tx, actor=actor, action=f"dead letter {kind}", subject=f"{found.source} {found.subject}", reason=note, before={"reason": found.reason})
 
 
-def resolve_about(tx: Transaction, *, source: str, subject: str, kind: str, note: str, actor: str) -> bool:
-    """Close the open letter about something, if there is one: what it was about has been done."""
-    number = tx.value(
-        "SELECT id FROM failed_transactions WHERE source = :source AND subject = :subject AND resolved_at IS NULL", source=source, subject=subject
+def answer(tx: Transaction, act: Act, *about: tuple[str, object]) -> list[int]:
+    """Close the open letters about these (source, subject) that an operator's move answers; gives back their numbers."""
+    found = tx.all(
+        DeadLetter,
+        """
+        SELECT f.id, f.source, f.subject, f.reason, f.detail, f.work_id, w.step, w.last_error, f.created_at, f.resolved_at, f.resolution
+          FROM failed_transactions f LEFT JOIN work w ON w.id = f.work_id
+         WHERE f.resolved_at IS NULL AND (f.source, f.subject) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:subjects AS text[])))
+         ORDER BY f.id FOR UPDATE OF f
+        """,
+        sources=[source for source, _ in about],
+        subjects=[str(subject) for _, subject in about],
     )
-    found = None if number is None else letter(tx, int(number))
-    if found is not None:
-        resolve(tx, found, kind=kind, note=note, actor=actor)
-    return found is not None
+    for one in found:
+        resolve(tx, one, kind="handled", note=act.reason, actor=act.actor)
+    return [one.id for one in found]
 
 
 def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) -> list[Wake]:
@@ -93,7 +101,12 @@ def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) 
 
 
 def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:
-    """Stop every step that names a switch; False when it was off, and the first reason stays. Raises BrokenRule for a switch that nobody knows."""
+    """Stop every step that names a switch; False when it was off, and the first reason stays. Raises BrokenRule for a switch that nobody knows.
+
+    Once `sign` is off nothing is signed, not even by who was about to.
+    """
+    if switch == "sign":
+        wallet.lock_all(tx)
     made = tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
     if made:
         audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)

@@ -104,10 +104,29 @@ LEDGER: tuple[Invariant, ...] = (
                       WHERE x.owner_id = a.owner_id AND x.state NOT IN ('paid', 'reversed')
                         AND a.asset = CASE WHEN x.state IN ('pending', 'converting', 'frozen') THEN x.asset ELSE x.converted_asset END) b ON true
          WHERE a.booked <> coalesce(b.rows, 0)
+        UNION ALL
+        SELECT 'owner ' || CAST(owner_id AS text) || ' ' || asset, 'nothing booked, ' || CAST(sum(units) AS text) || ' in rows'
+          FROM (SELECT a.owner_id, CASE WHEN a.state IN ('pending', 'converting', 'frozen') THEN a.asset ELSE a.converted_asset END AS asset,
+                       CASE WHEN a.state IN ('pending', 'converting', 'frozen') THEN a.units ELSE a.converted_units END AS units
+                  FROM payout_accumulation a WHERE a.state NOT IN ('paid', 'reversed') AND {moved}) owed
+         WHERE NOT EXISTS (SELECT 1 FROM ledger_account l WHERE l.owner_id = owed.owner_id AND l.asset = owed.asset)
+         GROUP BY owner_id, asset HAVING sum(units) <> 0
         """,
         """
         a.owner_id = ANY(ARRAY(SELECT o.owner_id FROM ledger_posting n JOIN ledger_account o ON o.id = n.account_id
-                                WHERE n.tx_id > :ledger AND o.owner_id IS NOT NULL))
+                                WHERE n.tx_id > :ledger AND o.owner_id IS NOT NULL
+                               UNION SELECT x.owner_id FROM payout_accumulation x WHERE """
+        + _moved("accumulation", "x.id")
+        + "))",
+    ),
+    Invariant(
+        "I24",
+        "what stands in suspense is what payments wait with",
+        """
+        SELECT coalesce(a.asset, b.asset) AS subject, CAST(coalesce(a.booked, 0) AS text) || ' booked, ' || CAST(coalesce(b.rows, 0) AS text) || ' in rows' AS detail
+          FROM (SELECT asset, -sum(balance) AS booked FROM ledger_account WHERE code = 'suspense' GROUP BY asset) a
+          FULL JOIN (SELECT outcome_asset AS asset, sum(suspense_units) AS rows FROM processed_payments WHERE suspense_units > 0 GROUP BY 1) b ON b.asset = a.asset
+         WHERE coalesce(a.booked, 0) <> coalesce(b.rows, 0)
         """,
     ),
 )
@@ -127,15 +146,13 @@ PAYMENTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "I05",
-        "every credited payment has its ledger transaction, and no other payment has one",
+        "every payment that was credited has its ledger transaction and every reversed one the other, and no other payment has one",
         """
         SELECT p.provider_id AS subject, p.state AS detail FROM processed_payments p
-         WHERE p.state = 'credited' AND {moved}
-           AND NOT EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference = CAST(p.id AS text))
-        UNION ALL
-        SELECT p.provider_id, p.state || ' and booked' FROM processed_payments p
-         WHERE p.state IN ('observed', 'rejected') AND {moved}
-           AND EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference = CAST(p.id AS text))
+         WHERE {moved}
+           AND ((p.state IN ('credited', 'reversed') OR p.owner_units + p.fee_units > 0)
+                <> EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind IN ('payment.credit', 'suspense.resolve') AND t.reference = CAST(p.id AS text))
+                OR (p.state = 'reversed') <> EXISTS (SELECT 1 FROM ledger_tx t WHERE t.kind = 'payment.reverse' AND t.reference = CAST(p.id AS text)))
         """,
         _PAYMENT,
     ),
@@ -144,19 +161,32 @@ PAYMENTS: tuple[Invariant, ...] = (
         "the owner's part and the fee are what came",
         """
         SELECT provider_id AS subject, 'parts differ' AS detail FROM processed_payments p
-         WHERE state = 'credited' AND owner_units + fee_units <> outcome_units AND {moved}
+         WHERE (state IN ('credited', 'reversed') OR owner_units + fee_units > 0) AND owner_units + fee_units <> outcome_units AND {moved}
         """,
         _PAYMENT,
     ),
     Invariant(
         "I06a",
-        "what an owner earned by a payment stands in his accumulations",
+        "what an owner earned by a payment, reversed or not, stands in his accumulations",
         """
         SELECT p.provider_id AS subject, CAST(p.owner_units AS text) || ' but ' || CAST(coalesce(sum(a.units), 0) AS text) AS detail
           FROM processed_payments p LEFT JOIN payout_accumulation a ON a.payment_id = p.id
-         WHERE p.state = 'credited' AND {moved} GROUP BY p.id HAVING p.owner_units <> coalesce(sum(a.units), 0)
+         WHERE {moved} GROUP BY p.id HAVING p.owner_units <> coalesce(sum(a.units), 0)
         """,
         _PAYMENT,
+    ),
+    Invariant(
+        "I06b",
+        "what was given back stays with nobody: only a reversed payment has reversed parts, and it has no pending or frozen ones",
+        """
+        SELECT p.provider_id AS subject, a.state AS detail FROM payout_accumulation a JOIN processed_payments p ON p.id = a.payment_id
+         WHERE {moved}
+           AND ((a.state = 'reversed' AND p.state <> 'reversed') OR (a.state = 'frozen' AND p.state <> 'review')
+                OR (a.state = 'pending' AND p.state = 'reversed' AND NOT EXISTS (SELECT 1 FROM accumulation_place l WHERE l.accumulation_id = a.id)))
+        """,
+        # Either may have moved; the accumulations are found by their payment all the same.
+        "a.payment_id = ANY(ARRAY(SELECT subject FROM state_history WHERE machine = 'payment' AND id > :history UNION"
+        " SELECT payment_id FROM payout_accumulation x WHERE " + _moved("accumulation", "x.id") + "))",
     ),
     Invariant(
         "I15",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.errors import BrokenRule
+from PGP_COMMON.money_machines.rows import Row
 
 Purse = Literal["pending", "converting", "available", "reserved"]
 
@@ -122,6 +124,110 @@ def post(tx: Transaction, kind: str, reference: object, lines: Iterable[Line], *
         reverses=reverses,
     )
     return posted is not None
+
+
+@dataclass(frozen=True)
+class Posted(Row):
+    """A transaction of the books. `reversed_by`: the correction that took it back, if one did."""
+
+    id: int
+    kind: str
+    reference: str
+    reverses: int | None
+    reversed_by: int | None
+    actor: str
+    at: datetime
+
+
+def find(tx: Transaction, kind: str, reference: str) -> Posted | None:
+    """A transaction of the books, or None."""
+    return tx.one(
+        Posted,
+        """
+        SELECT t.id, t.kind, t.reference, t.reverses, (SELECT r.id FROM ledger_tx r WHERE r.reverses = t.id) AS reversed_by, t.actor, t.at
+          FROM ledger_tx t WHERE t.kind = :kind AND t.reference = :reference
+        """,
+        kind=kind,
+        reference=reference,
+    )
+
+
+@dataclass(frozen=True)
+class Entry(Row):
+    """One posting with its account as it is: debits are positive units, `balance` is the account's as the books keep it (credits negative)."""
+
+    tx_id: int
+    kind: str
+    reference: str
+    at: datetime
+    code: str
+    asset: str
+    side: str
+    owner_id: int | None
+    floor: bool
+    units: int
+    balance: int
+
+    @property
+    def account(self) -> Account:
+        """The account that it is on."""
+        return Account(self.code, self.asset, "D" if self.side == "D" else "C", owner_id=self.owner_id, floor=self.floor)
+
+
+def entries(tx: Transaction, *, tx_id: int | None = None, code: str | None = None, asset: str | None = None, limit: int = 100) -> list[Entry]:
+    """The postings of one transaction, or of one account (in one asset or in all), the newest first."""
+    return tx.all(
+        Entry,
+        """
+        SELECT t.id AS tx_id, t.kind, t.reference, t.at, a.code, a.asset, CAST(a.side AS text) AS side, a.owner_id, a.floor_at_zero AS floor, p.units, a.balance
+          FROM ledger_posting p JOIN ledger_tx t ON t.id = p.tx_id JOIN ledger_account a ON a.id = p.account_id
+         WHERE (CAST(:tx_id AS bigint) IS NULL OR t.id = CAST(:tx_id AS bigint)) AND (CAST(:code AS text) IS NULL OR a.code = CAST(:code AS text))
+           AND (CAST(:asset AS text) IS NULL OR a.asset = CAST(:asset AS text))
+         ORDER BY t.id DESC, p.line LIMIT :limit
+        """,
+        tx_id=tx_id,
+        code=code,
+        asset=asset,
+        limit=limit,
+    )
+
+
+@dataclass(frozen=True)
+class Standing(Row):
+    """An account and what stands on it, in base units on its normal side."""
+
+    code: str
+    asset: str
+    decimals: int
+    balance: int
+
+
+def accounts(tx: Transaction) -> list[Standing]:
+    """Every account that anything stands on."""
+    return tx.all(
+        Standing,
+        """
+        SELECT a.code, a.asset, k.decimals, CASE a.side WHEN 'D' THEN a.balance ELSE -a.balance END AS balance
+          FROM ledger_account a JOIN currency_to_network k ON k.asset = a.asset WHERE a.balance <> 0 ORDER BY a.asset, a.code
+        """,
+    )
+
+
+def is_posted(tx: Transaction, kind: str, reference: object) -> bool:
+    """Whether a transaction of this kind and reference is in the books."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM ledger_tx WHERE kind = :kind AND reference = :reference)", kind=kind, reference=str(reference)))
+
+
+def lock(tx: Transaction, *accounts: Account) -> None:
+    """Lock accounts in the one order (by id), for a transaction that posts more than once: each posting keeps that order only for itself."""
+    tx.value(
+        """
+        SELECT count(*) FROM (SELECT id FROM ledger_account
+         WHERE (code, asset) IN (SELECT * FROM unnest(CAST(:codes AS text[]), CAST(:assets AS text[]))) ORDER BY id FOR NO KEY UPDATE) locked
+        """,
+        codes=[account.code for account in accounts],
+        assets=[account.asset for account in accounts],
+    )
 
 
 def balance(tx: Transaction, account: Account) -> int:

@@ -159,14 +159,18 @@ def add_invoice(tx: Transaction, order_id: int, *, price_usd: Decimal) -> int:
 
 
 def attach_invoice(tx: Transaction, invoice_id: int, *, provider_id: str, url: str) -> bool:
-    """Keep what the vendor made of an invoice, and move a created order on to `invoiced`; False when it had been made before."""
-    order_id = tx.value(
-        "UPDATE invoice SET provider_id = :provider_id, url = :url WHERE id = :id AND provider_id IS NULL RETURNING order_id",
+    """Keep what the vendor made of an invoice, and move a created order on to `invoiced`; False when it had been made before.
+
+    The order is locked first: whoever settles a payment holds it when the payment's row comes to name its invoice.
+    """
+    order_id = tx.value("SELECT o.id FROM orders o JOIN invoice i ON i.order_id = o.id WHERE i.id = :id FOR NO KEY UPDATE OF o", id=invoice_id)
+    kept = tx.run(
+        "UPDATE invoice SET provider_id = :provider_id, url = :url WHERE id = :id AND provider_id IS NULL",
         id=invoice_id,
         provider_id=provider_id,
         url=url,
     )
-    if order_id is None:
+    if not kept:
         return False
     mark_invoiced(tx, order_id)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import LiteralString
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.log import correlation, new_correlation
@@ -52,6 +53,7 @@ class Sight:
     actually_paid: Decimal | None
     outcome_asset: str | None = None
     outcome_units: int = 0
+    payin_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,53 +94,17 @@ def find(tx: Transaction, provider_id: str) -> PaymentRow | None:
     )
 
 
-@dataclass(frozen=True)
-class Reviewed(Row):
-    """A payment in review with what it was for, as a person decides on it."""
-
-    id: int
-    unique_id: str
-    invoice: str | None
-    price_usd: Decimal
-    status: str
-    status_rank: int
-    pay_currency: str | None
-    pay_amount: Decimal | None
-    actually_paid: Decimal | None
-    outcome_asset: str | None
-    suspense_units: int
-
-    def sight(self, provider_id: str) -> Sight:
-        """What the vendor said of it."""
-        return Sight(
-            provider_id, None, self.status, self.status_rank, self.pay_currency, self.pay_amount, self.actually_paid, self.outcome_asset, self.suspense_units
-        )
-
-
-def reviewed(tx: Transaction, provider_id: str) -> Reviewed | None:
-    """A payment that waits for a person, or None; its price is its invoice's, the order's if it named none of ours."""
-    return tx.one(
-        Reviewed,
-        """
-        SELECT p.id, o.unique_id, i.provider_id AS invoice, coalesce(i.price_usd, o.price_usd) AS price_usd, p.status, p.status_rank, p.pay_currency,
-               p.pay_amount, p.actually_paid, p.outcome_asset, p.suspense_units
-          FROM processed_payments p JOIN orders o ON o.id = p.order_id LEFT JOIN invoice i ON i.id = p.invoice_id
-         WHERE p.provider = 'nowpayments' AND p.provider_id = :provider_id AND p.state = 'review'
-        """,
-        provider_id=provider_id,
-    )
-
-
 def observe(tx: Transaction, order_id: int, sight: Sight, *, invoice_id: int | None) -> None:
     """Write down what the vendor sees, unless more is known: its rank only rises. The coin stays the one that was seen first."""
     tx.run(
         """
         INSERT INTO processed_payments AS p (provider_id, order_id, invoice_id, parent_provider_id, status, status_rank, pay_currency, pay_amount,
-                                             actually_paid, correlation)
-        VALUES (:provider_id, :order_id, :invoice_id, :parent, :status, :rank, :pay_currency, :pay_amount, :actually_paid, :correlation)
+                                             actually_paid, payin_hash, correlation)
+        VALUES (:provider_id, :order_id, :invoice_id, :parent, :status, :rank, :pay_currency, :pay_amount, :actually_paid, CAST(:payin_hash AS text),
+                :correlation)
         ON CONFLICT (provider, provider_id) DO UPDATE
            SET status = excluded.status, status_rank = excluded.status_rank, pay_amount = excluded.pay_amount,
-               actually_paid = excluded.actually_paid
+               actually_paid = excluded.actually_paid, payin_hash = coalesce(p.payin_hash, excluded.payin_hash)
          WHERE p.status_rank < excluded.status_rank
         """,
         provider_id=sight.provider_id,
@@ -150,6 +116,7 @@ def observe(tx: Transaction, order_id: int, sight: Sight, *, invoice_id: int | N
         pay_currency=sight.pay_currency,
         pay_amount=sight.pay_amount,
         actually_paid=sight.actually_paid,
+        payin_hash=sight.payin_hash,
         correlation=correlation.get() or new_correlation(),
     )
 
@@ -176,7 +143,8 @@ def credit(
             UPDATE processed_payments
                SET state = 'credited', status = :status, status_rank = greatest(status_rank, :rank), pay_amount = :pay_amount, actually_paid = :actually_paid,
                    outcome_asset = :asset, outcome_units = :units, owner_units = :owner_units, fee_units = :fee_units, suspense_units = 0,
-                   paid_usd = :paid_usd, value_usd = :value_usd, excess = :excess, review_reason = NULL, credited_at = coalesce(credited_at, pgp_now())
+                   paid_usd = :paid_usd, value_usd = :value_usd, excess = :excess, review_reason = NULL, credited_at = coalesce(credited_at, pgp_now()),
+                   payin_hash = coalesce(payin_hash, CAST(:payin_hash AS text))
              WHERE id = :id AND state = :source
             """,
             id=payment_id,
@@ -192,19 +160,24 @@ def credit(
             paid_usd=paid_usd,
             value_usd=value_usd,
             excess=excess,
+            payin_hash=sight.payin_hash,
         )
         == 1
     )
 
 
 def review(tx: Transaction, payment_id: int, sight: Sight, *, reason: str, value_usd: Decimal | None = None) -> bool:
-    """`observed` or `review` → `review`, for a person: what came is suspense. Money of a known coin only; the rest has no units to name."""
+    """`observed` or `review` → `review`, for a person: what came since the last look is suspense too.
+
+    Money of a known coin only; the rest has no units to name.
+    """
     return (
         tx.run(
             """
             UPDATE processed_payments
                SET state = 'review', status = :status, status_rank = greatest(status_rank, :rank), pay_amount = :pay_amount, actually_paid = :actually_paid,
-                   outcome_asset = :asset, outcome_units = :units, suspense_units = :units, value_usd = :value_usd, review_reason = :reason
+                   outcome_asset = :asset, outcome_units = :units, suspense_units = suspense_units + greatest(:units - outcome_units, 0),
+                   value_usd = :value_usd, review_reason = :reason, payin_hash = coalesce(payin_hash, CAST(:payin_hash AS text))
              WHERE id = :id AND state IN ('observed', 'review')
             """,
             id=payment_id,
@@ -216,6 +189,7 @@ def review(tx: Transaction, payment_id: int, sight: Sight, *, reason: str, value
             units=sight.outcome_units,
             value_usd=value_usd,
             reason=reason,
+            payin_hash=sight.payin_hash,
         )
         == 1
     )
@@ -238,12 +212,15 @@ def reject(tx: Transaction, payment_id: int, sight: Sight) -> bool:
 
 
 def take_back(tx: Transaction, payment_id: int, sight: Sight) -> bool:
-    """`credited` → `review`: the vendor gave it back to the buyer after we had credited it."""
+    """`credited` → `review`: the vendor gave it back to the buyer after we had credited it.
+
+    False as well when the vendor had said so before, and a person kept it credited.
+    """
     return (
         tx.run(
             """
             UPDATE processed_payments SET state = 'review', status = :status, status_rank = greatest(status_rank, :rank), review_reason = 'refunded'
-             WHERE id = :id AND state = 'credited'
+             WHERE id = :id AND state = 'credited' AND status_rank < :rank
             """,
             id=payment_id,
             status=sight.status,
@@ -251,6 +228,51 @@ def take_back(tx: Transaction, payment_id: int, sight: Sight) -> bool:
         )
         == 1
     )
+
+
+# --- what a person decides
+
+
+def reverse(tx: Transaction, payment_id: int, *, suspense_units: int) -> bool:
+    """`credited` or `review` → `reversed`: taken back for good; what of it has come to us waits in suspense."""
+    return (
+        tx.run(
+            "UPDATE processed_payments SET state = 'reversed', suspense_units = :units WHERE id = :id AND state IN ('credited', 'review')",
+            id=payment_id,
+            units=suspense_units,
+        )
+        == 1
+    )
+
+
+def keep(tx: Transaction, payment_id: int) -> bool:
+    """`review` → `credited`: a payment that the vendor says it gave back stays its owner's all the same."""
+    statement: LiteralString = (
+        "UPDATE processed_payments SET state = 'credited', review_reason = NULL WHERE id = :id AND state = 'review' AND review_reason = 'refunded'"
+    )
+    return tx.run(statement, id=payment_id) == 1
+
+
+def close(tx: Transaction, payment_id: int) -> bool:
+    """`review` → `rejected`: nothing of it is ours, nor an owner's."""
+    return tx.run("UPDATE processed_payments SET state = 'rejected', suspense_units = 0 WHERE id = :id AND state = 'review'", id=payment_id) == 1
+
+
+def empty_suspense(tx: Transaction, payment_id: int, *, units: int) -> None:
+    """So many base units went back to whoever they came from; a payment in review of which nothing is left is `rejected`."""
+    tx.run(
+        """
+        UPDATE processed_payments SET suspense_units = suspense_units - :units,
+               state = CASE WHEN state = 'review' AND suspense_units = :units THEN 'rejected' ELSE state END WHERE id = :id
+        """,
+        id=payment_id,
+        units=units,
+    )
+
+
+def suspend(tx: Transaction, payment_id: int, *, units: int) -> None:
+    """So many base units came although the payment was taken back: they wait for a person."""
+    tx.run("UPDATE processed_payments SET suspense_units = suspense_units + :units WHERE id = :id", id=payment_id, units=units)
 
 
 # --- the money's way to us
@@ -262,6 +284,7 @@ class Expected(Row):
 
     id: int
     provider_id: str
+    state: str
     payout_hash: str | None
     waits_s: int
 
@@ -271,7 +294,7 @@ def expected(tx: Transaction, payment_id: int) -> Expected | None:
     return tx.one(
         Expected,
         """
-        SELECT id, provider_id, payout_hash, CAST(extract(epoch FROM pgp_now() - coalesce(credited_at, created_at)) AS bigint) AS waits_s
+        SELECT id, provider_id, state, payout_hash, CAST(extract(epoch FROM pgp_now() - coalesce(credited_at, created_at)) AS bigint) AS waits_s
           FROM processed_payments WHERE id = :id
         """,
         id=payment_id,

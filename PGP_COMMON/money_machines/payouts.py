@@ -53,6 +53,7 @@ class Release(enum.StrEnum):
     ABOVE_MAXIMUM = "the exchange does not take so much at once"
     PAIR_REFUSED = "the exchange does not trade this pair at the moment"
     REFUNDED = "the exchange sent it back"
+    OPERATOR = "we took it back to look after it, and it will be sent again"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def await_funding(tx: Transaction, payout_id: int) -> bool:
 
 
 def reserve_again(tx: Transaction, payout_id: int, *, source: Payout, reason: str, counts: bool = True) -> bool:
-    """Move quoted, swap_ready or funding (`source`) → reserved: a new quote is needed.
+    """Move quoted, swap_ready or funding (an operator: review as well; `source`) → reserved: a new quote is needed.
 
     `counts=False` when the quote only lapsed while we waited for gas or for a slot of the wallet (money.md 7).
     """
@@ -160,7 +161,7 @@ def reserve_again(tx: Transaction, payout_id: int, *, source: Payout, reason: st
         tx.run(
             """
             UPDATE split_payout_que SET state = 'reserved', reason = :reason, quotes_failed = quotes_failed + :failed
-             WHERE id = :id AND state = :source AND state IN ('quoted', 'swap_ready', 'funding')
+             WHERE id = :id AND state = :source AND state IN ('quoted', 'swap_ready', 'funding', 'review')
             """,
             id=payout_id,
             source=source.value,
@@ -191,6 +192,11 @@ def fund(tx: Transaction, payout_id: int, *, source: Payout) -> bool:
 def mark_funded(tx: Transaction, payout_id: int) -> bool:
     """Move funding → funded: our coins are with the exchange."""
     return tx.run("UPDATE split_payout_que SET state = 'funded' WHERE id = :id AND state = 'funding'", id=payout_id) == 1
+
+
+def resume(tx: Transaction, payout_id: int) -> bool:
+    """Move review → funded: the exchange works on it again, and an operator lets it end by itself."""
+    return tx.run("UPDATE split_payout_que SET state = 'funded', reason = NULL WHERE id = :id AND state = 'review'", id=payout_id) == 1
 
 
 def settle(tx: Transaction, payout_id: int, *, source: Payout, paid_out_units: int, tx_hash: str) -> bool:

@@ -142,6 +142,11 @@ def latest_of_payout(tx: Transaction, payout_id: int) -> int:
     return int(found)
 
 
+def of_payout(tx: Transaction, payout_id: int) -> list[int]:
+    """Every quote that a payout has had, the oldest first."""
+    return list(tx.value("SELECT array_agg(id ORDER BY id) FROM quote WHERE payout_id = :id", id=payout_id) or ())
+
+
 def count_of_conversion(tx: Transaction, conversion_id: int) -> int:
     """How many quotes a conversion has had."""
     return int(tx.value("SELECT count(*) FROM quote WHERE conversion_id = :id", id=conversion_id))

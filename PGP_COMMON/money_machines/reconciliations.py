@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from PGP_COMMON.clients.ethereum_answers import Receipt
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines.rows import Row
+from PGP_COMMON.money_machines.wallet import GAS
 
 # What changes from one look to the next although it is the same difference.
 PASSING: Final = frozenset({"since", "runs", "block", "chain", "books"})
@@ -186,3 +189,15 @@ def holdings(tx: Transaction, wallet_id: int, *, block: int) -> list[Holding]:
         wallet_id=wallet_id,
         block=block,
     )
+
+
+def expected_units(books: Sequence[Holding], receipts: Mapping[str, Receipt], *, block: int) -> dict[str, int]:
+    """What the wallet should hold at a block, in base units by asset. Pure."""
+    units: dict[str, int] = defaultdict(int)
+    for holding in books:
+        mined = [receipts[tx_hash] for tx_hash in holding.hashes or () if tx_hash in receipts and receipts[tx_hash].block_number <= block]
+        # Its gas is booked when it is final, which is the step after this.
+        units[GAS] -= sum(receipt.gas_used * receipt.gas_price_wei for receipt in mined)
+        if not any(receipt.succeeded for receipt in mined):
+            units[holding.asset] += holding.units
+    return units

@@ -16,7 +16,7 @@ from PGP_COMMON import addresses, log
 from PGP_COMMON.clients import changenow
 from PGP_COMMON.clients.changenow import ChangeNow, Exchange, Seen, Standing
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Dead, Done, Job, Next, Outcome
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Next, Outcome, bury
 from PGP_COMMON.errors import Refused, TryAgain
 from PGP_COMMON.money import floor_units, from_units
 from PGP_COMMON.money_machines import coins, quotes, swaps
@@ -129,7 +129,7 @@ def create(job: Job[Any], desk: Desk) -> Commit:
         gives, gets = coins.coin(tx, swap.from_asset), coins.coin(tx, swap.to_asset)
         is_counted = swaps.count_create(tx, swap.id)
     if not is_counted:
-        return partial(_stop_creating, swap=swap, desk=desk)
+        return partial(_stop_creating, swap=swap, desk=desk, step=job.step)
     try:
         made = _order(job, desk, swap, gives, gets)
     except Refused as error:
@@ -197,10 +197,12 @@ def _lapse(tx: Transaction, *, swap: SwapRow, desk: Desk, reason: str) -> Outcom
     return desk.follow.lapsed(tx, swap, reason)
 
 
-def _stop_creating(tx: Transaction, *, swap: SwapRow, desk: Desk) -> Outcome:
-    """Three answers were lost: a person is told, and a new quote begins anew."""
-    desk.follow.lapsed(tx, swap, "creates_spent")
-    return Dead("creates_spent", {"creates": swap.creates, "next": "a new quote is on its way; are orders piling up at the exchange?"})
+def _stop_creating(tx: Transaction, *, swap: SwapRow, desk: Desk, step: str) -> Outcome:
+    """Three answers were lost: a person is told, and the money goes on with a new quote."""
+    outcome = desk.follow.lapsed(tx, swap, "creates_spent")
+    detail = {"creates": swap.creates, "next": "a new quote is on its way; are orders piling up at the exchange?"}
+    bury(tx, source=step, subject=str(swap.id), reason="creates_spent", detail=detail)
+    return outcome
 
 
 def _keep(tx: Transaction, *, swap: SwapRow, desk: Desk, made: Exchange, problem: str | None, kept_rate: bool, family: str) -> Outcome:

@@ -101,6 +101,12 @@ def lock(tx: Transaction, swap_id: int) -> SwapRow:
     return get(tx, swap_id)
 
 
+def lock_of_payout(tx: Transaction, payout_id: int) -> list[SwapRow]:
+    """Every swap that a payout has had, the oldest first, locked; the payout is locked before."""
+    found = tx.value("SELECT array_agg(id) FROM (SELECT id FROM swap WHERE payout_id = :id ORDER BY id FOR NO KEY UPDATE) locked", id=payout_id)
+    return [get(tx, swap_id) for swap_id in found or ()]
+
+
 def of_quote(tx: Transaction, quote_id: int) -> SwapRow | None:
     """The swap that a quote led to, or None while there is none."""
     found = tx.value("SELECT id FROM swap WHERE quote_id = :quote_id", quote_id=quote_id)
@@ -327,6 +333,24 @@ def hand_order_on(tx: Transaction, swap_id: int) -> bool:
     return tx.run("UPDATE swap SET provider_id = NULL, payin_address = NULL WHERE id = :id AND state = 'abandoned'", id=swap_id) == 1
 
 
+# --- what is asked about it
+
+
+def is_paid_for(tx: Transaction, swap_id: int) -> bool:
+    """Whether the transfer that funded a swap is final."""
+    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM transfer WHERE swap_id = :id AND state = 'final')", id=swap_id))
+
+
+def holds(tx: Transaction, swap_id: int) -> int:
+    """How often a swap has been put on hold: each time is a matter of its own for a person."""
+    return int(tx.value("SELECT count(*) FROM state_history WHERE machine = 'swap' AND subject = :id AND target = 'hold'", id=swap_id))
+
+
+def review_subject(tx: Transaction, swap_id: int) -> str:
+    """What `swap.ended` is about when a swap did not end and a person must look: this hold of the swap, so that the next one is new work."""
+    return f"{swap_id}:review:{holds(tx, swap_id)}"
+
+
 # --- what HOSTPAY asks
 
 
@@ -340,42 +364,3 @@ def was_looked_at(tx: Transaction, swap_id: int, *, within_s: int) -> bool:
 def waited_s(tx: Transaction, swap_id: int) -> int:
     """For how many seconds we have waited for the exchange: since our coins were with it, or since it said that they come back."""
     return int(tx.value("SELECT coalesce(floor(extract(epoch FROM pgp_now() - coalesce(ended_at, funded_at))), 0) FROM swap WHERE id = :id", id=swap_id))
-
-
-def neglected(tx: Transaction, *, limit: int) -> list[int]:
-    """Swaps that have our coins and that the exchange has not been asked about for an hour."""
-    found = tx.value(
-        """
-        SELECT array_agg(id) FROM (SELECT id FROM swap WHERE state IN ('funded', 'hold')
-               AND coalesce(vendor_looked_at, created_at) < pgp_now() - interval '1 hour' AND funded_at < pgp_now() - interval '1 hour' LIMIT :limit) s
-        """,
-        limit=limit,
-    )
-    return list(found or [])
-
-
-def never_to_be_paid(tx: Transaction, *, limit: int) -> list[str]:
-    """The exchange's ids of orders of the last day that nobody may fund: orphans, and swaps that were given up. The newest first."""
-    found = tx.value(
-        """
-        SELECT array_agg(provider_id) FROM (
-            SELECT provider_id, at FROM (SELECT provider_id, seen_at AS at FROM swap_orphan
-                UNION ALL SELECT provider_id, ended_at FROM swap WHERE state = 'abandoned' AND provider_id IS NOT NULL) o
-             WHERE at > pgp_now() - interval '24 hours' ORDER BY at DESC LIMIT :limit) newest
-        """,
-        limit=limit,
-    )
-    return list(found or [])
-
-
-def live(tx: Transaction, *, turn: str, limit: int) -> list[SwapRow]:
-    """Swaps that are at the exchange and not over: another handful each turn, so that everyone's comes."""
-    found = tx.value(
-        """
-        SELECT array_agg(id) FROM (SELECT id FROM swap WHERE state IN ('created', 'funding', 'funded', 'hold')
-                                    ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit) s
-        """,
-        turn=turn,
-        limit=limit,
-    )
-    return [get(tx, int(swap_id)) for swap_id in found or []]

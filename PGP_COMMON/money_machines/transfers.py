@@ -24,7 +24,7 @@ class Transfer(enum.StrEnum):
     FAILED_ONCHAIN = "failed_onchain"  # mined, but it failed: the end
     CANCELLED = "cancelled"  # given up before it was signed: the end
     STUCK = "stuck"  # its nonce was used by something else: an operator acts
-    SUPERSEDED = "superseded"  # a self-transfer took its nonce: the end
+    SUPERSEDED = "superseded"  # its nonce is, or was, another transaction's: the end, unless the chain says otherwise
 
 
 TRANSFER_LIFE = Machine(
@@ -40,7 +40,7 @@ TRANSFER_LIFE = Machine(
         Transfer.FAILED_ONCHAIN: set(),
         Transfer.CANCELLED: set(),
         Transfer.STUCK: {Transfer.BROADCAST, Transfer.SUPERSEDED},
-        Transfer.SUPERSEDED: set(),
+        Transfer.SUPERSEDED: {Transfer.BROADCAST},
     },
 )
 
@@ -204,33 +204,6 @@ def why_not(tx: Transaction, transfer_id: int, *, margin_s: int) -> str | None:
     return str(found) if found else None
 
 
-@dataclass(frozen=True)
-class Load(Row):
-    """What a wallet has in flight, and what it signed lately. `fees_wei` is the most that the transfers in flight may still burn."""
-
-    in_flight: int
-    signed_lately: int
-    fees_wei: int
-
-
-def load(tx: Transaction, wallet_id: int) -> Load:
-    """How busy a wallet is: transfers signed and not over, transfers signed in the last 24 hours."""
-    found = tx.one(
-        Load,
-        """
-        SELECT (SELECT count(*) FROM transfer WHERE wallet_id = :id AND state IN ('signed', 'broadcast', 'mined', 'stuck')) AS in_flight,
-               (SELECT count(*) FROM transfer WHERE wallet_id = :id AND signed_at > pgp_now() - interval '24 hours') AS signed_lately,
-               (SELECT coalesce(sum(a.gas_limit * a.max_fee_wei), 0)
-                  FROM transfer t JOIN transfer_attempt a
-                       ON a.transfer_id = t.id AND a.seq = (SELECT max(seq) FROM transfer_attempt WHERE transfer_id = t.id)
-                 WHERE t.wallet_id = :id AND t.state IN ('signed', 'broadcast', 'mined', 'stuck')) AS fees_wei
-        """,
-        id=wallet_id,
-    )
-    assert found is not None
-    return found
-
-
 def cancel(tx: Transaction, transfer_id: int, *, reason: str) -> bool:
     """Move requested → cancelled: it was never signed and never will be."""
     return tx.run("UPDATE transfer SET state = 'cancelled', reason = :reason WHERE id = :id AND state = 'requested'", id=transfer_id, reason=reason) == 1
@@ -355,20 +328,35 @@ def _end(tx: Transaction, transfer_id: int, state: Literal["final", "failed_onch
 
 
 def stick(tx: Transaction, transfer_id: int, *, reason: str) -> bool:
-    """Move signed or broadcast → stuck: somebody else used its nonce; an operator acts."""
+    """Move signed or broadcast → stuck: somebody else used its nonce; an operator acts. A treasury transfer's reason is its account and stays."""
     return (
-        tx.run("UPDATE transfer SET state = 'stuck', reason = :reason WHERE id = :id AND state IN ('signed', 'broadcast')", id=transfer_id, reason=reason) == 1
+        tx.run(
+            """
+            UPDATE transfer SET state = 'stuck', reason = CASE WHEN purpose = 'treasury' THEN reason ELSE :reason END
+             WHERE id = :id AND state IN ('signed', 'broadcast')
+            """,
+            id=transfer_id,
+            reason=reason,
+        )
+        == 1
     )
 
 
 def resume(tx: Transaction, transfer_id: int) -> bool:
-    """Move stuck → broadcast: an operator found that its nonce is its own after all."""
-    return tx.run("UPDATE transfer SET state = 'broadcast', missing = 0 WHERE id = :id AND state = 'stuck'", id=transfer_id) == 1
+    """Move stuck or superseded → broadcast: an operator found that its nonce is its own after all."""
+    return tx.run("UPDATE transfer SET state = 'broadcast', missing = 0 WHERE id = :id AND state IN ('stuck', 'superseded')", id=transfer_id) == 1
 
 
 def supersede(tx: Transaction, transfer_id: int, *, raw: bytes, tx_hash: str, reason: str) -> bool:
     """Move stuck → superseded, with the operator's signed self-transfer that takes its nonce."""
-    moved = tx.run("UPDATE transfer SET state = 'superseded', reason = :reason WHERE id = :id AND state = 'stuck'", id=transfer_id, reason=reason) == 1
+    moved = tx.run(
+        """
+        UPDATE transfer SET state = 'superseded', reason = CASE WHEN purpose = 'treasury' THEN reason ELSE :reason END
+         WHERE id = :id AND state = 'stuck'
+        """,
+        id=transfer_id,
+        reason=reason,
+    )
     if moved:
         tx.run(
             """
@@ -380,7 +368,7 @@ def supersede(tx: Transaction, transfer_id: int, *, raw: bytes, tx_hash: str, re
             raw=raw,
             reason=reason,
         )
-    return moved
+    return moved == 1
 
 
 # --- what reconciliation asks

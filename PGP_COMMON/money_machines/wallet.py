@@ -14,6 +14,9 @@ from PGP_COMMON.money_machines.rows import Row
 # Gas is paid in this; payouts are funded with that.
 GAS: Final = "eth"
 FUNDING: Final = "usdterc20"
+# Which of the platform's own accounts a withdrawal takes from.
+EQUITY: Final = "equity"
+FEES: Final = "income:fee"
 
 
 @dataclass(frozen=True)
@@ -122,24 +125,89 @@ def mark_scanned(tx: Transaction, wallet_id: int, *, after: int, block: int) -> 
 # --- what it may spend
 
 
+@dataclass(frozen=True)
+class Load(Row):
+    """What the wallet has in flight, and what it signed lately. `fees_wei` is the most that the transfers in flight may still burn."""
+
+    in_flight: int
+    signed_lately: int
+    fees_wei: int
+
+
+def load(tx: Transaction, wallet_id: int) -> Load:
+    """How busy a wallet is: transfers signed and not over, transfers signed in the last 24 hours."""
+    found = tx.one(
+        Load,
+        """
+        SELECT (SELECT count(*) FROM transfer WHERE wallet_id = :id AND state IN ('signed', 'broadcast', 'mined', 'stuck')) AS in_flight,
+               (SELECT count(*) FROM transfer WHERE wallet_id = :id AND signed_at > pgp_now() - interval '24 hours') AS signed_lately,
+               (SELECT coalesce(sum(a.gas_limit * a.max_fee_wei), 0)
+                  FROM transfer t JOIN transfer_attempt a
+                       ON a.transfer_id = t.id AND a.seq = (SELECT max(seq) FROM transfer_attempt WHERE transfer_id = t.id)
+                 WHERE t.wallet_id = :id AND t.state IN ('signed', 'broadcast', 'mined', 'stuck')) AS fees_wei
+        """,
+        id=wallet_id,
+    )
+    assert found is not None
+    return found
+
+
+def fees_on_their_way(tx: Transaction, asset: str) -> int:
+    """The platform's fees on payments whose money has not come yet, in base units; a payment that was taken back and not decided on counts too."""
+    return int(
+        tx.value(
+            """
+            SELECT coalesce(sum(p.fee_units), 0) FROM processed_payments p
+             WHERE p.state IN ('credited', 'review') AND p.outcome_asset = :asset AND NOT EXISTS (SELECT 1 FROM arrival a WHERE a.payment_id = p.id)
+            """,
+            asset=asset,
+        )
+    )
+
+
 def gas_money_wei(tx: Transaction) -> int:
     """The platform's own ETH: its deposits, and its fees on money that has arrived, less what gas, exchanges and losses have cost (money.md 5)."""
     own = ledger.balance(tx, ledger.equity(GAS)) + ledger.balance(tx, ledger.fee_income(GAS))
     spent = sum(ledger.balance(tx, account(GAS)) for account in (ledger.gas_expense, ledger.swap_expense, ledger.loss_expense))
-    not_arrived = tx.value(
-        """
-        SELECT coalesce(sum(p.fee_units), 0) FROM processed_payments p
-         WHERE p.state = 'credited' AND p.outcome_asset = :gas AND NOT EXISTS (SELECT 1 FROM arrival a WHERE a.payment_id = p.id)
-        """,
-        gas=GAS,
-    )
-    return own - spent - int(not_arrived)
+    return own - spent - fees_on_their_way(tx, GAS)
 
 
 def platform_units(tx: Transaction) -> int:
     """The platform's own USDT, in base units: its deposits less what refunds and losses have cost. Below zero, owners' money would pay for them."""
     spent = ledger.balance(tx, ledger.swap_expense(FUNDING)) + ledger.balance(tx, ledger.loss_expense(FUNDING))
     return ledger.balance(tx, ledger.equity(FUNDING)) - spent
+
+
+def withdrawing_units(tx: Transaction, asset: str, *, account: str | None = None, but: int = 0) -> int:
+    """Base units of the platform's own that are asked for, or signed, and not booked as gone; of one account or of all, without transfer `but`."""
+    return int(
+        tx.value(
+            """
+            SELECT coalesce(sum(t.units), 0) FROM transfer t
+             WHERE t.purpose = 'treasury' AND t.asset = :asset AND t.state <> 'cancelled' AND t.id <> :but
+               AND (CAST(:account AS text) IS NULL OR t.reason = CAST(:account AS text))
+               AND NOT EXISTS (SELECT 1 FROM ledger_tx l WHERE l.kind IN ('treasury.withdraw', 'transfer.return') AND l.reference = CAST(t.id AS text))
+            """,
+            asset=asset,
+            account=account,
+            but=but,
+        )
+    )
+
+
+def withdrawable_units(tx: Transaction, wallet: WalletRow, *, asset: str, account: str, fees_wei: int, but: int = 0) -> int:
+    """How much of the platform's own may leave from `equity` or `income:fee`, in base units; nobody else's money is ever part of it.
+
+    In ETH the gas reserve and `fees_wei` (what transfers in flight may burn) stay; `but` is a transfer that is being looked at itself.
+    """
+    fees = ledger.balance(tx, ledger.fee_income(asset)) - fees_on_their_way(tx, asset)
+    if asset == GAS:
+        own = gas_money_wei(tx) - wallet.gas_reserve_wei - fees_wei
+        held = ledger.balance(tx, ledger.equity(asset)) if account == EQUITY else fees
+    else:
+        own = platform_units(tx) + fees
+        held = platform_units(tx) if account == EQUITY else fees
+    return max(0, min(own - withdrawing_units(tx, asset, but=but), held - withdrawing_units(tx, asset, account=account, but=but)))
 
 
 def obstacle(tx: Transaction, wallet: WalletRow, *, fees_wei: int = 0) -> str | None:
@@ -164,9 +232,27 @@ def covers(tx: Transaction, wallet: WalletRow, *, asset: str, units: int, fees_w
     return asset == GAS or ledger.balance(tx, ledger.wallet(asset)) >= units
 
 
+def is_ours(tx: Transaction, address: str) -> bool:
+    """Whether an address is our own wallet or a coin's contract: nobody is ever paid there."""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (SELECT 1 FROM wallet WHERE lower(address) = lower(:address))
+                OR EXISTS (SELECT 1 FROM currency_to_network WHERE lower(token_contract) = lower(:address))
+            """,
+            address=address,
+        )
+    )
+
+
+def lock_all(tx: Transaction) -> None:
+    """Wait until nobody is signing, and let nobody sign before this transaction ends."""
+    tx.value("SELECT count(*) FROM (SELECT id FROM wallet ORDER BY id FOR NO KEY UPDATE) locked")
+
+
 def is_switched_off(tx: Transaction, switch: str = "sign") -> bool:
     """Whether signing, or another switch, is off: by a row, or because the wallet is away from home or something that left it is unexplained.
 
-    The engine asks too, but only before a step begins.
+    The engine asks before a step begins; whoever signs asks again with the wallet's row held.
     """
     return bool(tx.value("SELECT is_switched_off(:switch)", switch=switch))

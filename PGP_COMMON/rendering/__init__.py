@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PGP_COMMON.rendering import compose, fleet_page, machines_page, readmes, settings_page
+from PGP_COMMON.rendering import compose, fleet_page, machines_page, pages, readmes, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 # Files that are rendered whole; the schema's two files need a database and are written by `pgp migrate dump`.
@@ -23,9 +23,9 @@ WHOLE: dict[str, Callable[[], str]] = {
 
 
 def rendered() -> dict[str, str]:
-    """Every rendered file's path (from the root) and text; READMEs keep what people wrote around the generated parts."""
+    """Every rendered file's path (from the root) and text; READMEs and pages keep what people wrote around the generated parts."""
     files = {path: render() for path, render in WHOLE.items()}
-    return {**files, **readmes.render(ROOT)}
+    return {**files, **readmes.render(ROOT), **pages.render(ROOT)}
 
 
 def differing() -> list[str]:

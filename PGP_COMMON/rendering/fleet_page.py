@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PGP_COMMON.directory import service_of
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
-from PGP_COMMON.manifest import Door, Route, Service
+from PGP_COMMON.fleet import FLEET
+from PGP_COMMON.manifest import Door, Move, Route, Service
+from PGP_COMMON.operators import powers
 from PGP_COMMON.rendering.tables import notice, table
 
 SHARE_OF_CONNECTIONS = 70
@@ -45,6 +48,22 @@ def moves(service: Service) -> str:
     for move in service.moves:
         by_machine.setdefault(move.machine, []).append(f"{move.source} → {move.target}")
     return table(("machine", "moves"), ((machine, "; ".join(edges)) for machine, edges in by_machine.items()))
+
+
+def operator() -> str:
+    """What a person may move, and what he sets in motion by it."""
+    own = [move for move in powers.MOVES if not any(move in service.moves for service in FLEET)]
+    shared = [move for move in powers.MOVES if move not in own]
+    return (
+        f"Only a person, through `pgp`, may move: {_edges(own)}.\n\n"
+        f"He may also make moves that are a service's: {_edges(shared)}.\n\n"
+        f"After a restore he makes moves of the lost history again, by `pgp wallet adopt` and `pgp wallet explain`: {_edges(powers.RESTORE_MOVES)}.\n\n"
+        f"What he sets in motion: {', '.join(f'`{name}`' for name in powers.SENDS)}."
+    )
+
+
+def _edges(edges: Sequence[Move]) -> str:
+    return "; ".join(f"{move.machine}: {move.source} → {move.target}" for move in edges)
 
 
 def graph() -> str:
@@ -96,8 +115,5 @@ def render() -> str:
             parts.append(f"It sends:\n\n{sends(service)}\n")
         if service.moves:
             parts.append(f"It may move:\n\n{moves(service)}\n")
-    operator = "; ".join(f"{move.machine}: {move.source} → {move.target}" for move in OPERATOR_MOVES)
-    parts.append(f"## An operator\n\nOnly a person, through `pgp`, may move: {operator}.\n")
-    again = "; ".join(f"{move.machine}: {move.source} → {move.target}" for move in RESTORE_MOVES)
-    parts.append(f"After a restore he makes moves of the lost history again, by `pgp wallet adopt` and `pgp wallet explain`: {again}.\n")
+    parts.append(f"## An operator\n\n{operator()}\n")
     return "\n".join(parts)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 
-from PGP_COMMON.fleet import FLEET, OPERATOR_MOVES, RESTORE_MOVES
+from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Move
 from PGP_COMMON.money_machines import MACHINES
+from PGP_COMMON.operators import powers
 from PGP_COMMON.rendering.tables import notice, table
 
 
 def movers(move: Move) -> list[str]:
     """Who may make a move."""
-    people = {"an operator": OPERATOR_MOVES, "an operator after a restore": RESTORE_MOVES}
+    people = {"an operator": powers.MOVES, "an operator after a restore": powers.RESTORE_MOVES}
     return [service.short for service in FLEET if move in service.moves] + [who for who, moves in people.items() if move in moves]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from pathlib import Path
 
 from PGP_COMMON.fleet import FLEET
+from PGP_COMMON.rendering import marks
 from PGP_COMMON.rendering.fleet_page import doors
 from PGP_COMMON.rendering.machines_page import machine_part
-
-_PART = re.compile(r"(<!-- generated: (?P<what>[a-z_ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _part(folder: str, what: str) -> str:
@@ -24,9 +23,5 @@ def render(root: Path) -> dict[str, str]:
     files = {}
     for folder in sorted({service.folder for service in FLEET}):
         text = (root / folder / "README.md").read_text(encoding="utf-8")
-        files[f"{folder}/README.md"] = _filled(folder, text)
+        files[f"{folder}/README.md"] = marks.filled(text, partial(_part, folder))
     return files
-
-
-def _filled(folder: str, text: str) -> str:
-    return _PART.sub(lambda found: f"{found[1]}{_part(folder, found['what'])}\n{found[3]}", text)

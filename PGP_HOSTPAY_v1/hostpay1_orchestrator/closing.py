@@ -7,17 +7,19 @@ from typing import Any, Final
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
 from PGP_COMMON.errors import BrokenRule
-from PGP_COMMON.money_machines import accumulations, arrivals, ledger, notices, owners, payouts, swaps
+from PGP_COMMON.money_machines import accumulations, arrivals, payout_ends, payouts, swap_ends, swaps
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow, Release
 from PGP_COMMON.money_machines.swaps import Swap, SwapRow
-from PGP_HOSTPAY_v1.hostpay1_orchestrator import steps
 
 # money.md 7: after three days a person looks for what the exchange says it has sent back.
 REFUND_WAIT_S: Final = 72 * 3600
+# What a person does, in a letter.
+ENDS: Final = "ask the exchange; then `pgp swap finished`, `pgp swap refunded` or `pgp swap lost`"
+NEVER_CAME: Final = "look at the transaction; `pgp payout release` once it has come, or --although-missing if it never will"
 
 
 def close_swap(job: Job[Any]) -> Commit:
-    """Close what a swap was for. The subject is the swap, or `<swap>:review` when it did not end but a person must look."""
+    """Close what a swap was for. The subject is the swap, or `<swap>:review:<hold>` when it did not end but a person must look."""
     swap_id, _, review = job.subject.partition(":")
 
     def close(tx: Transaction) -> Outcome:
@@ -41,7 +43,7 @@ def close_swap(job: Job[Any]) -> Commit:
 def _close_conversion(tx: Transaction, swap: SwapRow, *, review: bool) -> Outcome:
     """MICROBATCH shares out what arrives, or gives back what came back."""
     if review:
-        _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"conversion": swap.conversion_id})
+        _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"conversion": swap.conversion_id, "next": ENDS})
         return Done("a person looks")
     tx.send("conversion.finish", swap.id)
     return Done()
@@ -51,7 +53,7 @@ def _review(tx: Transaction, swap: SwapRow, payout: PayoutRow) -> Outcome:
     if swap.state != Swap.HOLD:
         return Done(f"the swap is {swap.state} again")
     payouts.review(tx, payout.id, source=Payout.FUNDED, reason=swap.reason or "held by the exchange")
-    _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"payout": payout.id})
+    _tell_a_person(tx, swap, reason=swap.reason or "held", detail={"payout": payout.id, "next": f"{ENDS}; `pgp payout settle` if the owner has his coin"})
     return Done("a person looks")
 
 
@@ -61,7 +63,7 @@ def _finish(tx: Transaction, swap: SwapRow, payout: PayoutRow) -> Outcome:
         return Done("a person looks")
     if payout.state != Payout.FUNDED:
         return Done(f"the payout is {payout.state}")
-    steps.settle(tx, payout, source=Payout.FUNDED, paid_out_units=int(swap.received_units or 0), tx_hash=str(swap.payout_hash))
+    payout_ends.settle(tx, payout, source=Payout.FUNDED, paid_out_units=int(swap.received_units or 0), tx_hash=str(swap.payout_hash))
     return Done()
 
 
@@ -75,18 +77,14 @@ def _refund(tx: Transaction, swap: SwapRow, payout: PayoutRow, *, wait_s: int) -
         return _release(tx, payout)
     if swaps.waited_s(tx, swap.id) > REFUND_WAIT_S:
         payouts.review(tx, payout.id, source=Payout.REFUNDING, reason="the refund has not arrived")
-        _tell_a_person(tx, swap, reason="refund_missing", detail={"payout": payout.id, "tx": swap.refund_hash})
+        _tell_a_person(tx, swap, reason="refund_missing", detail={"payout": payout.id, "tx": swap.refund_hash, "next": NEVER_CAME})
         return Done("a person looks")
     return Later(wait_s, "waits for the refund to arrive")
 
 
 def _release(tx: Transaction, payout: PayoutRow) -> Outcome:
-    if not payouts.release(tx, payout.id, source=Payout.REFUNDING, reason=Release.REFUNDED):
+    if not payout_ends.release(tx, payout, source=Payout.REFUNDING, reason=Release.REFUNDED):
         return Done(f"the payout is {payout.state}")
-    accumulations.release(tx, payout.id)
-    notices.tell(tx, "payout_released", payout.id, owners.notify_chat(tx, payout.owner_id))
-    reserved, available = (ledger.owed(payout.owner_id, purse, payout.asset) for purse in ("reserved", "available"))
-    ledger.post(tx, "payout.release", payout.id, [ledger.debit(reserved, payout.units), ledger.credit(available, payout.units)])
     return Next("cost")
 
 
@@ -94,11 +92,7 @@ def book_cost(job: Job[Any]) -> Commit:
     """Book what did not come back: in a transaction of its own, because ledger accounts are locked in one order a posting."""
 
     def book(tx: Transaction) -> Outcome:
-        swap = swaps.get(tx, job.id)
-        lost = swap.from_units - (arrivals.of_swap(tx, swap.id, cause="refund") or 0)
-        if lost:
-            lines = [ledger.debit(ledger.swap_expense(swap.from_asset), lost), ledger.credit(ledger.in_flight(swap.from_asset), lost)]
-            ledger.post(tx, "refund.cost", swap.id, lines)
+        swap_ends.book_cost(tx, job.id)
         return Done()
 
     return book

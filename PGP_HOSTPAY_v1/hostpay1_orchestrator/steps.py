@@ -9,7 +9,7 @@ from PGP_COMMON.clients.changenow import Standing, standing
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome, bury
 from PGP_COMMON.errors import BrokenRule
-from PGP_COMMON.money_machines import accumulations, ledger, notices, owners, payouts, quotes, swaps, transfers, wallet
+from PGP_COMMON.money_machines import accumulations, ledger, payment_cases, payments, payout_ends, payouts, quotes, swaps, transfers, wallet
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow
 from PGP_COMMON.money_machines.swaps import Swap, SwapRow
 from PGP_COMMON.money_machines.transfers import TRANSFER_LIFE, Transfer, TransferRow
@@ -115,7 +115,8 @@ def fund_directly(job: Job[Any]) -> Commit:
 # --- a transfer is over
 
 
-OVER: Final = TRANSFER_LIFE.ends()
+# HOSTPAY3 says that a superseded one is over once the transaction that has its nonce is final.
+OVER: Final = TRANSFER_LIFE.ends() | {Transfer.SUPERSEDED}
 
 
 def close_transfer(job: Job[Any]) -> Commit:
@@ -160,7 +161,7 @@ def _close_direct(tx: Transaction, transfer: TransferRow) -> Outcome:
     if payout.state != Payout.FUNDING:
         return Done(f"the payout is {payout.state}")
     if transfer.state == Transfer.FINAL:
-        settle(tx, payout, source=Payout.FUNDING, paid_out_units=transfer.units, tx_hash=str(transfer.mined_hash))
+        payout_ends.settle(tx, payout, source=Payout.FUNDING, paid_out_units=transfer.units, tx_hash=str(transfer.mined_hash))
         return Done()
     if transfer.state == Transfer.CANCELLED:
         _quote_again(tx, payout, source=Payout.FUNDING, reason=transfer.reason or "cancelled")
@@ -179,10 +180,12 @@ def _close_treasury(tx: Transaction, transfer: TransferRow) -> Outcome:
 
 
 def _close_refund(tx: Transaction, transfer: TransferRow) -> Outcome:
-    """A payment in suspense went back to whoever made it."""
-    if transfer.state != Transfer.FINAL:
+    """A payment in suspense went back to whoever made it; one that nobody was ever credited with is over by that."""
+    payment = payment_cases.lock_of_refund(tx, int(transfer.payment_id or 0))
+    if transfer.state != Transfer.FINAL or payment is None:
         return _returned(tx, transfer)
-    _post_sent(tx, transfer, "suspense.refund", ledger.suspense(transfer.asset))
+    if _post_sent(tx, transfer, "suspense.refund", ledger.suspense(transfer.asset)):
+        payments.empty_suspense(tx, payment.id, units=transfer.units)
     return Done()
 
 
@@ -198,38 +201,32 @@ def _close_fill(tx: Transaction, transfer: TransferRow) -> Outcome:
 CLOSERS: Final = {"swap": _close_for_swap, "direct": _close_direct, "treasury": _close_treasury, "refund": _close_refund, "fill": _close_fill}
 
 
-def _post_sent(tx: Transaction, transfer: TransferRow, kind: str, source: ledger.Account) -> None:
+def _post_sent(tx: Transaction, transfer: TransferRow, kind: str, source: ledger.Account) -> bool:
     lines = [ledger.debit(source, transfer.units), ledger.credit(ledger.in_flight(transfer.asset), transfer.units)]
-    ledger.post(tx, kind, transfer.id, lines)
+    return ledger.post(tx, kind, transfer.id, lines)
+
+
+# What a person does about a transfer that came to nothing, by what it was for.
+NEXT: Final = {
+    "swap": "look at the transaction; then `pgp payout release` or `pgp payout resume`; a conversion is priced anew by itself",
+    "direct": "look at the transaction; then `pgp payout release` or `pgp payout resume`",
+    "treasury": "look at the reason; then `pgp treasury withdraw` anew",
+    "refund": "look at the reason; then `pgp suspense refund` anew, or `pgp suspense resolve`",
+}
 
 
 def _returned(tx: Transaction, transfer: TransferRow) -> Outcome:
-    """The units never left: they go back in the books, and a person is told why."""
+    """The units never left: they go back in the books, and a person is told why; also that what he asked for himself was cancelled."""
+    detail = {"purpose": transfer.purpose, "tx": transfer.mined_hash, "why": transfer.reason, "next": NEXT[transfer.purpose]}
+    bury(tx, source="transfer.ended", subject=str(transfer.id), reason=f"transfer_{transfer.state}", detail=detail)
     if transfer.state == Transfer.CANCELLED:
         return Done("cancelled before it was signed")
-    bury(
-        tx,
-        source="transfer.ended",
-        subject=str(transfer.id),
-        reason=f"transfer_{transfer.state}",
-        detail={"purpose": transfer.purpose, "tx": transfer.mined_hash, "next": "look at the transaction; then `pgp payout release` or a new withdrawal"},
-    )
     lines = [ledger.debit(ledger.wallet(transfer.asset), transfer.units), ledger.credit(ledger.in_flight(transfer.asset), transfer.units)]
     ledger.post(tx, "transfer.return", transfer.id, lines)
     return Done(transfer.state)
 
 
-# --- shared with the other end
-
-
-def settle(tx: Transaction, payout: PayoutRow, *, source: Payout, paid_out_units: int, tx_hash: str) -> None:
-    """The owner has his coin: close the payout, its accumulations and its books, and tell him. The caller holds their locks."""
-    if not payouts.settle(tx, payout.id, source=source, paid_out_units=paid_out_units, tx_hash=tx_hash):
-        raise BrokenRule(f"payout {payout.id} is not {source}")
-    accumulations.pay(tx, payout.id)
-    notices.tell(tx, "payout_settled", payout.id, owners.notify_chat(tx, payout.owner_id))
-    lines = [ledger.debit(ledger.owed(payout.owner_id, "reserved", payout.asset), payout.units), ledger.credit(ledger.in_flight(payout.asset), payout.units)]
-    ledger.post(tx, "payout.settle", payout.id, lines)
+# --- a swap is given up
 
 
 def _abandon(tx: Transaction, swap: SwapRow, payout: PayoutRow | None, *, source: Swap, reason: str) -> Outcome:

@@ -12,7 +12,7 @@ from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Outcome, bury
 from PGP_COMMON.errors import BadAnswer, Lost, Refused, TryAgain
 from PGP_COMMON.money import floor_units
-from PGP_COMMON.money_machines import coins, reconciliations, swaps
+from PGP_COMMON.money_machines import coins, reconciliations, swap_rounds, swaps
 from PGP_COMMON.money_machines.coins import Coin
 from PGP_COMMON.money_machines.swaps import Swap, SwapRow
 from PGP_HOSTPAY_v1.hostpay2_status_checker.steps import Clients
@@ -34,9 +34,9 @@ class Compared:
 def look_at_exchanges(job: Job[Clients]) -> Commit:
     """Hold live swaps against the exchange; look for money at orders that nobody may fund, and for swaps that nobody follows."""
     with job.db.reading() as tx:
-        living = [(swap, coins.coin(tx, swap.from_asset), coins.coin(tx, swap.to_asset)) for swap in swaps.live(tx, turn=job.subject, limit=AT_ONCE)]
-        unpaid = swaps.never_to_be_paid(tx, limit=AT_ONCE)
-        neglected = swaps.neglected(tx, limit=AT_ONCE)
+        living = [(swap, coins.coin(tx, swap.from_asset), coins.coin(tx, swap.to_asset)) for swap in swap_rounds.live(tx, turn=job.subject, limit=AT_ONCE)]
+        unpaid = swap_rounds.never_to_be_paid(tx, limit=AT_ONCE)
+        neglected = swap_rounds.neglected(tx, limit=AT_ONCE)
     exchange = job.clients.exchange
     try:
         funded = [order for order in unpaid if _has_money(exchange, order)]

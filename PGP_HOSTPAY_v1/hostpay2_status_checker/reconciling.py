@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from PGP_COMMON.clients.ethereum import Ethereum
-from PGP_COMMON.clients.ethereum_answers import Mined, Receipt
+from PGP_COMMON.clients.ethereum_answers import Mined
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
 from PGP_COMMON.money_machines import arrivals, reconciliations, strays, transfers, wallet
-from PGP_COMMON.money_machines.reconciliations import Holding
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS, WalletRow
 from PGP_HOSTPAY_v1 import fence
 from PGP_HOSTPAY_v1.hostpay2_status_checker.arriving import tell_a_person
@@ -100,7 +97,7 @@ def compare_balances(job: Job[Clients]) -> Commit:
             return lambda _tx: Done("no wallet is open")
         books = reconciliations.holdings(tx, held.id, block=block)
     receipts = chain.receipts([tx_hash for holding in books for tx_hash in holding.hashes or ()]).by_hash
-    expected = expected_units(books, receipts, block=block)
+    expected = reconciliations.expected_units(books, receipts, block=block)
     on_chain = {asset: chain.balance(asset, held.address, block=block) for asset in (GAS, FUNDING)}
     breaks = [
         {"asset": asset, "chain": str(units), "books": str(expected[asset]), "differs": str(units - expected[asset])}
@@ -108,18 +105,6 @@ def compare_balances(job: Job[Clients]) -> Commit:
         if units != expected[asset]
     ]
     return partial(_record_comparison, held=held, block=block, breaks=breaks)
-
-
-def expected_units(books: Sequence[Holding], receipts: dict[str, Receipt], *, block: int) -> dict[str, int]:
-    """What the wallet should hold at a block, in base units by asset. Pure."""
-    units: dict[str, int] = defaultdict(int)
-    for holding in books:
-        mined = [receipts[tx_hash] for tx_hash in holding.hashes or () if tx_hash in receipts and receipts[tx_hash].block_number <= block]
-        # Its gas is booked when it is final, which is the step after this.
-        units[GAS] -= sum(receipt.gas_used * receipt.gas_price_wei for receipt in mined)
-        if not any(receipt.succeeded for receipt in mined):
-            units[holding.asset] += holding.units
-    return units
 
 
 def _record_comparison(tx: Transaction, *, held: WalletRow, block: int, breaks: list[dict[str, Any]]) -> Outcome:
@@ -143,7 +128,7 @@ def _ask_for_deposit(tx: Transaction, held: WalletRow) -> None:
     """Payouts that wait for gas or USDT wait in silence; a person is asked for a deposit."""
     reason = wallet.obstacle(tx, held)
     if reason is not None:
-        detail = {"why": reason, "next": "send it to the wallet, and `pgp treasury expect` its hash"}
+        detail = {"why": reason, "next": "`pgp treasury`; send it to the wallet, and `pgp treasury expect` its hash"}
         bury(tx, source="wallet.deposit", subject=held.address, reason="deposit_needed", detail=detail)
 
 

@@ -126,13 +126,15 @@ def _refund(tx: Transaction, swap: SwapRow, units: int | None, tx_hash: str | No
 def _hold(tx: Transaction, swap: SwapRow, reason: str, *, alarm: bool, review: bool) -> None:
     swaps.hold(tx, swap.id, reason=reason)
     if review:
-        tx.send("swap.ended", f"{swap.id}:review")
+        tx.send("swap.ended", swaps.review_subject(tx, swap.id))
     elif alarm:
         _tell_a_person(tx, swap, reason)
 
 
 def _tell_a_person(tx: Transaction, swap: SwapRow, reason: str) -> None:
-    bury(tx, source="swap.follow", subject=str(swap.id), reason=reason[:100], detail={"exchange": swap.provider_id, "next": "ask the exchange"})
+    bury(
+        tx, source="swap.follow", subject=str(swap.id), reason=reason[:100], detail={"exchange": swap.provider_id, "next": "ask the exchange; `pgp swap show`"}
+    )
 
 
 def our_wallet(job: Job[Clients], tx: Transaction) -> wallet.WalletRow | None:

@@ -194,10 +194,11 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
         fence.freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce_known, "ours": held.next_nonce})
         return Obstacle("the wallet is frozen")
     if wallet.is_switched_off(tx):
+        # Since this step was claimed. Whoever switches signing off holds the wallet's row too, so that nothing is signed after he has.
         return Obstacle("signing is switched off")
     if transfer.purpose != "fill" and strays.is_filling(tx, held.id):
         return Obstacle("nonces from before the restore are taken first", config.integer("CHAIN_POLL_S"))
-    load = transfers.load(tx, held.id)
+    load = wallet.load(tx, held.id)
     if load.in_flight >= held.max_in_flight:
         return Obstacle("all slots of the wallet are taken", config.integer("CHAIN_POLL_S"))
     if load.signed_lately >= config.integer("DAILY_TRANSFER_LIMIT"):
@@ -209,6 +210,10 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
     reason = wallet.obstacle(tx, held, fees_wei=burning_wei)
     if reason is None and not wallet.covers(tx, held, asset=transfer.asset, units=transfer.units, fees_wei=burning_wei):
         reason = "the books hold too little"
+    if reason is None and transfer.purpose == "treasury":
+        own = wallet.withdrawable_units(tx, held, asset=transfer.asset, account=transfer.reason or wallet.EQUITY, fees_wei=burning_wei, but=transfer.id)
+        # Gas was burned since an operator asked for it.
+        reason = None if transfer.units <= own else "it is more than the platform's own by now"
     return None if reason is None else Obstacle(reason)
 
 

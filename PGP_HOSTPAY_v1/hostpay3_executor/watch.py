@@ -190,4 +190,7 @@ def _freeze(tx: Transaction, transfer: TransferRow, reason: str, *, stuck: bool)
         transfers.stick(tx, transfer.id, reason=reason)
     held = wallet.lock(tx, transfer.wallet_id)
     if held is not None:
-        fence.freeze(tx, held, reason=reason, detail={"transfer": transfer.id, "nonce": transfer.nonce})
+        detail: dict[str, object] = {"transfer": transfer.id, "nonce": transfer.nonce}
+        if stuck:
+            detail["next"] = "`pgp transfer resume` if the nonce is its own after all, else `pgp wallet fill`; then `pgp wallet unfreeze`"
+        fence.freeze(tx, held, reason=reason, detail=detail)

@@ -9,7 +9,7 @@ from PGP_COMMON import log
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Outcome
-from PGP_COMMON.money_machines import accumulations, ledger, notices, owners, payouts, quotes, spending, swaps, wallet
+from PGP_COMMON.money_machines import accumulations, payout_ends, payouts, quotes, spending, swaps, wallet
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow, Release
 from PGP_COMMON.money_machines.quotes import QuoteRow
 from PGP_COMMON.money_machines.swaps import Swap
@@ -56,7 +56,8 @@ def _ask_again(config: BaseConfigManager, tx: Transaction, *, quote_id: int) -> 
         return Done(f"the payout is {payout.state}")
     if payout.quotes_failed >= quotes.MAX_QUOTES:
         payouts.forget_failed_quotes(tx, payout.id)
-        return Dead("quotes_spent", {"payout": payout.id, "quotes": payout.quotes_failed, "last": payout.reason})
+        next_ = "`pgp dead retry` begins a fresh count; `pgp payout release` gives the money back to the balance"
+        return Dead("quotes_spent", {"payout": payout.id, "quotes": payout.quotes_failed, "last": payout.reason, "next": next_})
     return _ask(config, tx, payout)
 
 
@@ -129,14 +130,7 @@ def _release(tx: Transaction, *, quote: QuoteRow, payout_id: int, reason: str) -
     payout = payouts.lock(tx, payout_id)
     if payout.state != Payout.RESERVED or not quotes.is_latest(tx, quote):
         return Done("somebody was first")
-    payouts.release(tx, payout.id, source=Payout.RESERVED, reason=reason)
-    accumulations.release(tx, payout.id)
-    notices.tell(tx, "payout_released", payout.id, owners.notify_chat(tx, payout.owner_id))
-    lines = [
-        ledger.debit(ledger.owed(payout.owner_id, "reserved", payout.asset), payout.units),
-        ledger.credit(ledger.owed(payout.owner_id, "available", payout.asset), payout.units),
-    ]
-    ledger.post(tx, "payout.release", payout.id, lines)
+    payout_ends.release(tx, payout, source=Payout.RESERVED, reason=reason)
     logger.info("a payout is released", payout=payout.id, reason=reason)
     return Done(reason)
 

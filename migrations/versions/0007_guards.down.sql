@@ -2,7 +2,7 @@ DROP INDEX state_history_subject;
 CREATE INDEX state_history_subject ON state_history (machine, subject);
 DROP INDEX swap_orphan_seen, swap_abandoned, swap_live;
 DROP INDEX arrival_block, transfer_came_back, transfer_mined;
-DROP INDEX swap_conversion, swap_payout, work_dead, failed_transactions_work, failed_transactions_subject, payout_accumulation_owed, processed_payments_review;
+DROP INDEX swap_conversion, swap_payout, work_dead, failed_transactions_work, failed_transactions_subject, payout_accumulation_owed, processed_payments_suspense, processed_payments_review;
 ALTER TABLE reconciliation DROP COLUMN seen;
 CREATE OR REPLACE FUNCTION swap_terms_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrations.plain_sql import run_file
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

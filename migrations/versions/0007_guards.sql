@@ -93,6 +93,7 @@ CREATE INDEX transfer_mined ON transfer (wallet_id, mined_block) WHERE mined_blo
 CREATE INDEX transfer_came_back ON transfer (wallet_id) WHERE state IN ('failed_onchain', 'superseded');
 CREATE INDEX arrival_block ON arrival (wallet_id, block);
 CREATE INDEX processed_payments_review ON processed_payments (id) WHERE state = 'review';
+CREATE INDEX processed_payments_suspense ON processed_payments (id) WHERE suspense_units > 0;
 CREATE INDEX payout_accumulation_owed ON payout_accumulation (owner_id) WHERE state NOT IN ('paid', 'reversed');
 CREATE INDEX failed_transactions_subject ON failed_transactions (source, subject);
 CREATE INDEX failed_transactions_work ON failed_transactions (work_id) WHERE work_id IS NOT NULL;

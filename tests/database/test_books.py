@@ -9,6 +9,7 @@ import pytest
 
 from PGP_COMMON import failpoints
 from PGP_COMMON.money_machines import dead_letters, invariants, reconciliations
+from PGP_COMMON.money_machines.audit import Act
 from PGP_ORCHESTRATOR_v1 import books
 from tests.support.earnings import DOLLAR, Town, a_town
 
@@ -97,7 +98,7 @@ def test_the_same_breach_is_told_and_stops_once_and_an_operator_may_go_on(broken
         check(broken, step)
     assert paused(broken) == []
     with broken.db.transaction() as tx:
-        assert dead_letters.resolve_about(tx, source="invariants", subject="I08 1", kind="handled", note="a mistake", actor="a person")
+        assert dead_letters.answer(tx, Act("a person", "a mistake"), ("invariants", "I08 1"))
     check(broken, "books.audit")
     assert paused(broken) == MONEY
 
@@ -109,7 +110,7 @@ def test_what_breaks_next_stops_again_although_an_operator_went_on(broken: Town)
     check(broken)
     assert paused(broken) == MONEY
     assert ("I01 eth", "broken") in letters(broken)
-    broken.known_breaches = (*broken.known_breaches, "I01", "I02")
+    broken.known_breaches = (*broken.known_breaches, "I01", "I02", "I24")
 
 
 def test_what_costs_nobody_money_is_told_and_stops_nothing(town: Town) -> None:

@@ -98,7 +98,7 @@ def test_after_twenty_quotes_the_money_is_pending_again_and_a_person_is_told(pla
     assert planned.count("swap", "state = 'abandoned'") == 20
     assert planned.value("SELECT state FROM batch_conversions") == "cancelled"
     assert pending_again(planned)
-    assert planned.rows("SELECT source, reason FROM failed_transactions") == [("conversion.swap", "quotes_spent")]
+    assert planned.rows("SELECT source, reason FROM failed_transactions") == [("conversion", "quotes_spent")]
     assert planned.exchange.exchanges == {}
 
 

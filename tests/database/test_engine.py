@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from PGP_COMMON import engine as engine_module
-from PGP_COMMON import failpoints
+from PGP_COMMON import failpoints, shutdown
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome
-from PGP_COMMON.errors import AnswerLost, BadAnswer, DatabaseDown, VendorDown
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome, Phase
+from PGP_COMMON.errors import AnswerLost, BadAnswer, Busy, DatabaseDown, VendorDown
 from PGP_COMMON.sweep import wake_due
 from tests.support.engines import STEP, VENDOR_STEP, Bench
+from tests.support.wire import Cut, a_wire
 
 
 class Killed(BaseException):
@@ -26,7 +26,6 @@ def bench(database_url: str) -> Iterator[Bench]:
     with made.db.reading() as tx:
         tx.run("CREATE TABLE effect (n int)")
     yield made
-    engine_module._paused_here.clear()
     made.close()
 
 
@@ -122,6 +121,33 @@ def test_work_resumes_at_the_recovery_point_it_had_passed(bench: Bench) -> None:
     bench.move_clock(91)
     assert engine.run(STEP, "1") == "done"
     assert passed == ["first", "second", "second"]
+
+
+def test_whoever_passes_a_recovery_point_has_the_whole_lease_again(bench: Bench) -> None:
+    def slow(point: str) -> Phase:
+        def phase(_job: Job[None]) -> Commit:
+            # Each phase takes less than the lease allows, and both together more.
+            bench.move_clock({"start": 60, "second": 120}[point])
+            return lambda _tx: Next("second") if point == "start" else Done()
+
+        return phase
+
+    bench.send()
+    engine = bench.engine({"start": slow("start"), "second": slow("second")})
+    assert engine.run(STEP, "1") == "done"
+
+    def first(_job: Job[None]) -> Commit:
+        bench.move_clock(200)
+        return lambda _tx: Next("second")
+
+    def hindered(_job: Job[None]) -> Commit:
+        bench.move_clock(280)
+        assert bench.engine(effect).run(STEP, "2") == "held"
+        return lambda _tx: Done()
+
+    bench.move_clock(120)
+    bench.send("2")
+    assert bench.engine({"start": first, "second": hindered}).run(STEP, "2") == "done"
 
 
 def test_a_slow_worker_whose_lease_ran_out_cannot_write_what_another_has_written(bench: Bench) -> None:
@@ -278,3 +304,109 @@ def test_a_connection_that_the_server_killed_is_replaced(bench: Bench) -> None:
             results.append("down")
     assert results[-1] == 1
     other.close()
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_a_commit_that_nobody_heard_of_is_neither_lost_nor_doubled(bench: Bench, cut: Cut) -> None:
+    bench.send()
+    with a_wire(bench.url) as wire:
+        far = Bench(wire.url)
+        engine = far.engine(effect)
+        wire.cut = cut
+        result = engine.run(STEP, "1")
+        assert (result, wire.cuts) == ("recorded" if cut == "after" else "given_back", 1)
+        assert effects(bench) == (1 if cut == "after" else 0)
+        # What was not done is somebody's at once: nobody waits for the lease.
+        assert engine.run(STEP, "1") == "done"
+        far.close()
+    assert effects(bench) == 1
+    assert bench.value("SELECT attempts FROM work") == 0
+
+
+def test_a_transaction_that_the_server_has_not_given_up_yet_is_waited_for(bench: Bench) -> None:
+    bench.send()
+    with a_wire(bench.url) as wire:
+        far = Bench(wire.url)
+        engine = far.engine(effect)
+        wire.cut = "silence"
+        with pytest.raises(Busy):
+            engine.run(STEP, "1")
+        wire.close()
+        far.close()
+    bench.move_clock(91)
+    assert bench.engine(effect).run(STEP, "1") == "done"
+    assert effects(bench) == 1
+    assert bench.value("SELECT count(*) FROM failed_transactions") == 0
+
+
+def test_a_recovery_point_that_was_committed_without_an_answer_is_not_passed_twice(bench: Bench) -> None:
+    def first(job: Job[None]) -> Commit:
+        return lambda tx: effect(job)(tx) and Next("second")
+
+    bench.send()
+    with a_wire(bench.url) as wire:
+        far = Bench(wire.url)
+        engine = far.engine({"start": first, "second": lambda _job: lambda _tx: Done("well")})
+        wire.cut = "after"
+        assert engine.run(STEP, "1") == "given_back"
+        assert bench.value("SELECT point FROM work") == "second"
+        assert engine.run(STEP, "1") == "done"
+        far.close()
+    assert effects(bench) == 1
+
+
+def test_work_that_kills_every_process_that_takes_it_is_given_to_a_person(bench: Bench) -> None:
+    def deadly(_job: Job[None]) -> Commit:
+        raise Killed
+
+    bench.send()
+    engine = bench.engine(deadly)
+    for turn in range(20):
+        bench.move_clock(100 * turn)
+        with pytest.raises(Killed):
+            engine.run(STEP, "1")
+    bench.move_clock(3000)
+    assert engine.run(STEP, "1") == "dead"
+    assert bench.value("SELECT reason || ' ' || (detail ->> 'attempts') FROM failed_transactions") == "died_too_often 20"
+
+
+def test_a_process_that_was_told_to_end_finishes_its_phase_and_hands_the_rest_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first(job: Job[None]) -> Commit:
+        shutdown.announce()
+        return lambda tx: effect(job)(tx) and Next("second")
+
+    bench.send()
+    bench.send("2")
+    engine = bench.engine({"start": first, "second": lambda _job: lambda _tx: Done("well")})
+    bench.wakes.clear()
+    monkeypatch.setattr(shutdown, "_near", threading.Event())
+    assert engine.run(STEP, "1") == "given_back"
+    assert [(wake.subject, wake.generation, wake.not_before) for wake in bench.wakes] == [("1", 2, None)]
+    with pytest.raises(Busy):
+        engine.run(STEP, "2")
+    monkeypatch.undo()
+    # Another process goes on at once, from the point that was passed.
+    assert engine.run(STEP, "1") == "done"
+    assert effects(bench) == 1
+    assert bench.value("SELECT attempts FROM work WHERE subject = '1'") == 0
+
+
+def test_a_vendor_that_answers_somebody_else_again_is_trusted_by_everybody(bench: Bench) -> None:
+    def down(_job: Job[None]) -> Commit:
+        raise VendorDown(vendor="nowpayments")
+
+    for subject in ("1", "2"):
+        bench.send(subject, step=VENDOR_STEP)
+    assert bench.engine(down, step=VENDOR_STEP).run(VENDOR_STEP, "1") == "retry"
+    bench.move_clock(10)
+    # A process that has not seen it fail.
+    other = Bench(bench.url)
+    assert other.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "2") == "done"
+    assert bench.value("SELECT count(*) FROM vendor_pause") == 0
+    other.close()
+
+
+def test_a_finished_unit_of_work_says_when_it_began_when_it_ended_and_what_came_of_it(bench: Bench) -> None:
+    bench.send()
+    bench.engine(effect).run(STEP, "1")
+    assert bench.value("SELECT started_at <= done_at AND outcome = 'well' FROM work")

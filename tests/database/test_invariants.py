@@ -48,6 +48,7 @@ INSERT INTO transfer_attempt (transfer_id, seq, wallet_id, nonce, asset, recipie
 VALUES (1, 1, 1, {nonce}, 'usdterc20', '0x00000000000000000000000000000000000A11cE', {units}, 'x', 'x', '0x{hash}', 1, 1, 1)
 """
 OWN_ATTEMPT = ATTEMPT.format(nonce=0, units=50, hash=HASH)
+PENDING = ACCUMULATION.format(state="pending", converted="NULL, NULL", payout="NULL")
 PAID = ACCUMULATION.format(state="paid", converted="'usdterc20', 50", payout=1)
 WORK = "INSERT INTO work (step, subject, state, wake_at, signature, correlation, sender) VALUES ('a.b', '1', '{state}', {wake_at}, 's', 'c', 'x')"
 HISTORY = "INSERT INTO state_history (machine, subject, source, target, actor) VALUES ('swap', 1, {source}, '{target}', 'x')"
@@ -66,9 +67,28 @@ PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
         (BOOKED, "INSERT INTO ledger_posting (tx_id, line, account_id, asset, units) VALUES (1, 1, 1, 'eth', -4)"),
     ),
     "I04": ((PAYMENT.format(state="observed", outcome=0, owner=0, fee=0),), (PAYMENT.format(state="review", outcome=5, owner=0, fee=0),)),
-    "I05": ((CREDITED,), (PAYMENT.format(state="rejected", outcome=0, owner=0, fee=0), BOOKED)),
-    "I06": (("ALTER TABLE processed_payments DROP CONSTRAINT payment_parts", PAYMENT.format(state="credited", outcome=100, owner=97, fee=2), BOOKED),),
-    "I06a": ((CREDITED, BOOKED),),
+    "I05": (
+        (CREDITED,),
+        (PAYMENT.format(state="rejected", outcome=0, owner=0, fee=0), BOOKED),
+        (PAYMENT.format(state="observed", outcome=0, owner=0, fee=0), BOOKED),
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED),
+        (CREDITED, BOOKED, "INSERT INTO ledger_tx (kind, reference, actor) VALUES ('payment.reverse', '1', 'x')"),
+        (PAYMENT.format(state="review", outcome=100, owner=97, fee=3),),
+    ),
+    "I06": (
+        ("ALTER TABLE processed_payments DROP CONSTRAINT payment_parts", PAYMENT.format(state="credited", outcome=100, owner=97, fee=2), BOOKED),
+        ("ALTER TABLE processed_payments DROP CONSTRAINT payment_parts", PAYMENT.format(state="reversed", outcome=100, owner=97, fee=2)),
+    ),
+    "I06a": (
+        (CREDITED, BOOKED),
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED),
+        (PAYMENT.format(state="observed", outcome=0, owner=0, fee=0), PENDING),
+    ),
+    "I06b": (
+        (CREDITED, BOOKED, ACCUMULATION.format(state="frozen", converted="NULL, NULL", payout="NULL")),
+        (CREDITED, BOOKED, ACCUMULATION.format(state="reversed", converted="NULL, NULL", payout="NULL")),
+        (PAYMENT.format(state="reversed", outcome=100, owner=97, fee=3), BOOKED, PENDING),
+    ),
     "I07": ((CONVERSION,),),
     "I08": (
         (PAYOUT.format(state="reserved"),),
@@ -108,12 +128,19 @@ PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
         (SWAP.format(number=1, state="created", units=50), BORN),
         (BORN,),
     ),
-    "I23": ((ACCOUNT.format("'owner:1:pending', 'eth', 'C', 1, -5"), BOOKED, "INSERT INTO ledger_posting (tx_id, line, account_id, asset, units) VALUES (1, 1, 1, 'eth', -5)"),),
+    "I23": (
+        (ACCOUNT.format("'owner:1:pending', 'eth', 'C', 1, -5"), BOOKED, "INSERT INTO ledger_posting (tx_id, line, account_id, asset, units) VALUES (1, 1, 1, 'eth', -5)"),
+        (CREDITED, BOOKED, PENDING),
+    ),
+    "I24": (
+        (ACCOUNT.format("'suspense', 'eth', 'C', NULL, -5"),),
+        (PAYMENT.format(state="review", outcome=100, owner=0, fee=0), "UPDATE processed_payments SET suspense_units = 100"),
+    ),
 }  # fmt: skip
 CASES = [pytest.param(code, planted, id=f"{code}-{number}") for code, all_ in sorted(PLANTED.items()) for number, planted in enumerate(all_, 1)]
 # What is summed up once a day: every account that has a posting for each payment ever made.
 DAILY = {"I02-1", "I02-2"}
-MACHINES = ("order", "payment", "conversion", "payout", "swap", "transfer")
+MACHINES = ("order", "payment", "accumulation", "conversion", "payout", "swap", "transfer")
 
 
 def plant(db: BaseDatabaseManager, statements: tuple[str, ...]) -> None:

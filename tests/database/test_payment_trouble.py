@@ -124,7 +124,7 @@ def test_a_process_that_stops_around_a_call_leaves_one_credit(shop: Shop, where:
     payment = order.payment("finished")
     shop.vendor.payments[str(payment["payment_id"])] = payment
     shop.notify(payment)
-    failpoints.arm({where: crash})
+    failpoints.arm({f"payment.settle.start.{where}": crash})
     with pytest.raises(Crash):
         shop.settle()
     shop.later(200)

@@ -27,7 +27,9 @@ def places(town: Town) -> list[str]:
     points = [(step, point) for engine in engines for step, flow in engine.flows.items() for point in flow]
     claims = [f"{step}.claim.{where}" for step, _ in points for where in ("before", "after")]
     commits = [f"{step}.{point}.{where}" for step, point in points for where in ("before_commit", "after_commit")]
-    return [*dict.fromkeys(claims), *commits, "http.changenow.sent", "http.changenow.answered", "http.cryptocompare.answered"]
+    # A third order whose answer is lost would be one too many.
+    calls = [f"swap.create.{where}" for where in ("start.http.changenow.sent", "confirm.http.changenow.sent", "confirm.http.changenow.answered")]
+    return [*dict.fromkeys(claims), *commits, *calls, "payout.quote.start.http.cryptocompare.answered"]
 
 
 def crash_once(name: str, fired: set[str]) -> Callable[[], None]:

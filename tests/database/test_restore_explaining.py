@@ -12,6 +12,7 @@ import pytest
 from PGP_BATCH_v1.batchprocessor.steps import Terms, reserve
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import accumulations, coins, conversions, dead_letters, explaining, ledger, payouts, swaps
+from PGP_COMMON.money_machines.audit import Act
 from tests.support import restoring
 from tests.support.earnings import BITCOIN, DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
@@ -353,7 +354,7 @@ def test_an_owner_who_was_paid_by_what_nothing_explains_gets_no_payout_until_tha
     with pytest.raises(AssertionError, match="stopped"):
         payout_of(later, owner)
     with later.db.transaction() as tx:
-        assert dead_letters.resolve_about(tx, source="wallet.loss", subject=f"owner {owner}", kind="settled", note="he sent it back", actor="a person")
+        assert dead_letters.answer(tx, Act("a person", "he sent it back"), ("wallet.loss", f"owner {owner}"))
     payout_of(later, owner)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,8 @@ def test_a_transfer_is_signed_sent_mined_final_and_booked(harbour, asset, units)
 # --- the process dies
 
 
-def crash_at(name: str, *, call: int = 1, times: int = 1) -> list[int]:
-    """Stop the process when a failpoint is reached for the n-th time; gives back how often it was reached."""
+def crash_at(*names: str, call: int = 1, times: int = 1) -> list[int]:
+    """Stop the process when one of these failpoints is reached for the n-th time; gives back how often they were reached."""
     reached = [0]
 
     def die() -> None:
@@ -83,7 +82,7 @@ def crash_at(name: str, *, call: int = 1, times: int = 1) -> list[int]:
         if call <= reached[0] < call + times:
             raise Crash
 
-    failpoints.arm({name: die})
+    failpoints.arm(dict.fromkeys(names, die))
     return reached
 
 
@@ -120,12 +119,13 @@ def test_a_crash_at_any_point_pays_neither_twice_nor_never(harbour, name, times)
     assert harbour.test_chain.node.nonce(harbour.address) == 1
 
 
-@pytest.mark.parametrize("name", ["http.ethereum.sent", "http.ethereum.answered"])
-def test_a_crash_at_any_question_to_the_chain_pays_neither_twice_nor_never(harbour, name):
+@pytest.mark.parametrize("where", ["http.ethereum.sent", "http.ethereum.answered"])
+def test_a_crash_at_any_question_to_the_chain_pays_neither_twice_nor_never(harbour, where):
+    names = [f"{step}.start.{where}" for step in ("transfer.sign", "transfer.watch")]
     paid: dict[str, int] = {}
     for call in range(1, 40, 3):
         recipient = an_address()
-        reached = crash_at(name, call=call)
+        reached = crash_at(*names, call=call)
         asked = harbour.ask(units=DOLLAR, recipient=recipient)
         keep_at_it(harbour, asked)
         failpoints.disarm()
@@ -164,7 +164,7 @@ runtime.engine.run(step, subject)
         ("transfer.sign", "transfer.sign.start.before_commit", 1),
         ("transfer.sign", "transfer.sign.start.after_commit", 1),
         # The second thing that the first look asks is the sending of the bytes.
-        ("transfer.watch", "http.ethereum.answered", 2),
+        ("transfer.watch", "transfer.watch.start.http.ethereum.answered", 2),
     ],
 )
 def test_a_process_that_is_killed_leaves_a_transfer_that_is_paid_once(harbour, step, point, call):
@@ -306,34 +306,6 @@ def test_a_transaction_that_fails_on_the_chain_gives_its_units_back_in_the_books
 
 
 # --- many at once
-
-
-def test_two_executors_at_once_give_every_transfer_its_own_nonce_without_a_gap(harbour):
-    asked = [harbour.ask(units=DOLLAR, asset="usdterc20") for _ in range(30)]
-    with harbour.db.transaction() as tx:
-        tx.run("UPDATE wallet SET max_in_flight = 64")
-    engines = [harbour.start("pgp-hostpay3-v1").engine for _ in range(2)]
-    errors: list[Exception] = []
-
-    def sign_all(number: int) -> None:
-        try:
-            for transfer_id in asked if number else reversed(asked):
-                engines[number].run("transfer.sign", str(transfer_id))
-        except Exception as error:  # noqa: BLE001 - a thread's failure is the test's
-            errors.append(error)
-
-    threads = [threading.Thread(target=sign_all, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    harbour.until(lambda: all(harbour.transfer(transfer_id).state == "final" for transfer_id in asked))
-    assert sorted(harbour.transfer(transfer_id).nonce for transfer_id in asked) == list(range(30))
-    assert harbour.value("SELECT next_nonce FROM wallet") == 30
-    assert harbour.count("transfer_attempt") == 30
-    assert all(harbour.test_chain.received(harbour.transfer(transfer_id).recipient, token=True) == DOLLAR for transfer_id in asked)
-    harbour.check_books()
 
 
 def test_predecessors_that_a_pool_forgot_are_sent_before_their_successor_waits_for_ever(harbour, chain):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from PGP_COMMON.cli.wallet import app
 from PGP_COMMON.database import BaseDatabaseManager
+from PGP_COMMON.engine import bury
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
@@ -96,11 +97,14 @@ def test_a_freeze_and_its_end_have_a_reason_in_the_audit_log(db, verb, address):
     assert json.loads(verb("show", "--json"))["obstacle"] == "the wallet is frozen: a strange transaction"
     with pytest.raises(Conflict, match="frozen already"):
         verb("freeze", "--reason", "again")
+    with db.transaction() as tx:
+        bury(tx, source="wallet", subject=address, reason="wallet_frozen")
     verb("unfreeze", "--reason", "it was ours")
+    assert value(db, "SELECT resolution FROM failed_transactions") == "handled: it was ours"
     with pytest.raises(Conflict, match="not frozen"):
         verb("unfreeze", "--reason", "again")
     with db.reading() as tx:
-        entries = tx._execute("SELECT action, subject, reason FROM audit_log ORDER BY id", {}).rows
+        entries = tx._execute("SELECT action, subject, reason FROM audit_log WHERE action LIKE 'wallet%' ORDER BY id", {}).rows
     assert [tuple(entry) for entry in entries][1:] == [
         ("wallet.freeze", address, "a strange transaction"),
         ("wallet.unfreeze", address, "it was ours"),

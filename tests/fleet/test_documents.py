@@ -16,6 +16,8 @@ from PGP_COMMON import cli, clients
 from PGP_COMMON.errors import GiveUp
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.http import EFFECTS
+from PGP_COMMON.money_machines import MACHINES
+from PGP_COMMON.rendering import marks
 from PGP_COMMON.settings import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +133,20 @@ def verbs() -> dict[str, set[str] | None]:
     return found
 
 
+def test_every_verb_of_pgp_that_the_code_tells_somebody_exists() -> None:
+    """What a letter or a refusal says to do next is there to be done."""
+    told = {
+        (name, verb, action)
+        for name, tree in product()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for verb, action in re.findall(r"`pgp ([a-z]+)(?: ([a-z]+))?", node.value)
+    }
+    assert ("PGP_HOSTPAY_v1/hostpay1_orchestrator/closing.py", "payout", "release") in told
+    there = verbs()
+    assert {(name, verb) for name, verb, action in told if verb not in there or (action and action not in (there[verb] or {action}))} == set()
+
+
 def test_every_table_has_a_word() -> None:
     tables = re.findall(r"^CREATE TABLE (\w+) ", text_of("migrations/schema.sql"), re.MULTILINE)
     assert tables
@@ -188,6 +204,18 @@ def test_what_follows_a_lost_answer_is_in_the_table_for_every_effect() -> None:
             assert effect.reason.startswith("a read changes nothing"), f"{effect.vendor}.{effect.method} is not in docs/money.md 2"
         else:
             assert row.split("|")[2].strip() == effect.on_lost.value
+
+
+def test_every_machine_has_its_picture_in_the_page_about_money() -> None:
+    shown = [name.removeprefix("picture ") for name in marks.marks(text_of("docs/money.md")) if name.startswith("picture ")]
+    assert sorted(shown) == sorted(machine.name for machine in MACHINES)
+
+
+def test_every_vendor_has_its_chapter_in_the_page_about_errors() -> None:
+    for module in pkgutil.iter_modules(clients.__path__):
+        importlib.import_module(f"{clients.__name__}.{module.name}")
+    page = text_of("docs/errors.md").lower()
+    assert [vendor for vendor in {effect.vendor for effect in EFFECTS.values()} if vendor not in page and vendor not in {"prices", "secrets"}] == []
 
 
 def test_every_kind_of_posting_is_in_the_table() -> None:

@@ -19,7 +19,7 @@ PRODUCT = [*FOLDERS, "PGP_COMMON", "migrations", "deploy"]
 LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 # Text in typed functions, in the module that owns the table; the page of the schema asks the catalogue itself.
 SQL_HOMES = re.compile(
-    r"(^|/)(\w*_)?store\.py$|^PGP_COMMON/money_machines/|^PGP_COMMON/(engine|outbox|sweep|limits|health)\.py$|^migrations/|^PGP_COMMON/rendering/schema_page\.py$|^deploy/"
+    r"(^|/)(\w*_)?store\.py$|^PGP_COMMON/money_machines/|^PGP_COMMON/(engine|claims|outbox|sweep|limits|health)\.py$|^migrations/|^PGP_COMMON/rendering/schema_page\.py$|^deploy/"
 )
 SQL = re.compile(r"\b(SELECT\s+.+\s+FROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.DOTALL)
 WORDS_OF_SERVICE = re.compile(r"pgp-[a-z0-9-]+-v1\b")

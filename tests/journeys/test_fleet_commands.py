@@ -12,6 +12,7 @@ import pytest
 from deploy.emulators import scheduler
 from deploy.local import probes
 from PGP_COMMON.fleet import FLEET
+from tests.support.fake_exchange import an_address
 from tests.support.running_fleet import Fleet, wait_until
 
 pytestmark = pytest.mark.fleet
@@ -56,6 +57,22 @@ def test_every_schedule_is_taken_and_can_be_rung_by_hand(fleet: Fleet) -> None:
 def test_the_manifest_is_sound_and_what_is_rendered_from_it_is_up_to_date(fleet: Fleet) -> None:
     assert fleet.sound("fleet", "check") == "the manifest is sound\n"
     assert fleet.sound("fleet", "render", "--check") == "every rendered file is as the code says\n"
+
+
+def test_what_an_operator_asks_for_is_signed_sent_and_told_by_the_fleet(fleet: Fleet) -> None:
+    to, wei = an_address(), 10**15
+    words = ("--asset", "eth", "--amount", "0.001", "--from", "equity", "--reason", "a test withdraws")
+    told = fleet.sound("treasury", "withdraw", "--to", to, *words)
+    assert told.endswith(f"takes 0.001 ETH from equity to {to}\n")
+    number = told.split()[1]
+    wait_until(lambda: json.loads(fleet.sound("transfer", "show", number, "--json"))["transfer"]["state"] == "final", what="a final transfer")
+    assert int(fleet.world.rpc("eth_getBalance", to, "latest"), 16) == wei
+    assert [entry["subject"] for entry in json.loads(fleet.sound("audit", "--action", "treasury.withdraw", "--limit", "1", "--json"))] == [f"transfer {number}"]
+    wait_until(lambda: fleet.pgp("doctor").returncode == 0, what="a content doctor")
+    held = json.loads(fleet.sound("treasury", "--json"))
+    assert all(asset["held"] == asset["whose"] for asset in held["assets"].values())
+    assert held["chain"]["units"] == held["chain"]["expected"]
+    assert "operator" in {event["what"] for event in json.loads(fleet.sound("trace", f"transfer:{number}", "--json"))}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,10 +30,11 @@ class Tx:
 
 @dataclass(frozen=True)
 class Block:
-    """A block's hash and what is in it."""
+    """A block's hash, what is in it, and how many transactions there are up to here."""
 
     block_hash: str
     txs: tuple[Tx, ...]
+    so_far: int
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Trouble:
 
 
 CALM = Trouble(0, 0, 0, 0, 0, 0, 0, 0)
+# Mistakes need more bad weather to show than a right program needs to be believed.
+TEMPEST = Trouble(down=0.05, lost=0.2, evict=0.1, lag=0.15, reorg=0.15, drop_in_reorg=0.9, spike=0.05, refuse_cheap=0.3)
 
 
 class Chain:
@@ -67,13 +71,17 @@ class Chain:
     def __init__(self, dice: random.Random, trouble: Trouble) -> None:
         self.dice = dice
         self.trouble = trouble
-        self.blocks: list[Block] = [self._block(())]
+        self.blocks: list[Block] = []
+        self._append(())
         self.nodes = [Node(), Node()]
         self.base_fee = USUAL_BASE_FEE
         self.spike_left = 0
+        # What has gone wrong so far, by its name.
+        self.faults: Counter[str] = Counter()
 
-    def _block(self, txs: tuple[Tx, ...]) -> Block:
-        return Block(f"0x{self.dice.getrandbits(256):064x}", txs)
+    def _append(self, txs: tuple[Tx, ...]) -> None:
+        before = self.blocks[-1].so_far if self.blocks else 0
+        self.blocks.append(Block(f"0x{self.dice.getrandbits(256):064x}", txs, before + len(txs)))
 
     # --- time passes
 
@@ -83,9 +91,13 @@ class Chain:
         for node in self.nodes:
             node.down = dice.random() < trouble.down
             node.lag = min(dice.randint(1, 3), len(self.blocks) - 1) if dice.random() < trouble.lag else 0
+            self.faults["silent nodes"] += node.down
+            self.faults["lagging nodes"] += node.lag > 0
             for nonce in [nonce for nonce in node.pool if dice.random() < trouble.evict]:
+                self.faults["evictions"] += 1
                 del node.pool[nonce]
         if self.spike_left == 0 and dice.random() < trouble.spike:
+            self.faults["fee spikes"] += 1
             self.spike_left = dice.randint(5, 40)
         self.base_fee = USUAL_BASE_FEE * (20 if self.spike_left else 1)
         self.spike_left = max(0, self.spike_left - 1)
@@ -95,6 +107,10 @@ class Chain:
 
     def _reorganise(self) -> None:
         depth = min(self.dice.randint(1, DEEPEST), len(self.blocks) - 1)
+        if not depth:
+            return
+        self.faults["re-organisations"] += 1
+        self.faults["deepest"] = max(self.faults["deepest"], depth)
         dropped, self.blocks = self.blocks[-depth:], self.blocks[:-depth]
         for tx in (tx for block in dropped for tx in block.txs):
             if self.dice.random() >= self.trouble.drop_in_reorg:
@@ -112,7 +128,7 @@ class Chain:
                 break
             taken.append(self.dice.choice(offers))
             nonce += 1
-        self.blocks.append(self._block(tuple(taken)))
+        self._append(tuple(taken))
         for node in self.nodes:
             for tx in taken:
                 if node.pool.get(tx.nonce) == tx or self.dice.random() < 0.8:
@@ -122,7 +138,7 @@ class Chain:
 
     def nonce_at(self, height: int) -> int:
         """How many transactions the wallet has made up to a block."""
-        return sum(len(block.txs) for block in self.blocks[: height + 1])
+        return self.blocks[height].so_far
 
     def _height(self, node: Node) -> int:
         return len(self.blocks) - 1 - node.lag
@@ -179,6 +195,7 @@ class Chain:
         if node.down:
             return Outcome.UNKNOWN
         if self.dice.random() < self.trouble.lost:
+            self.faults["lost answers"] += 1
             if self.dice.random() < 0.5:
                 self._take(node, tx)
             return Outcome.UNKNOWN

@@ -48,3 +48,18 @@ def a_crowd() -> Iterator[Crowd]:
         crowd.finish()
     if crowd.faults:
         raise crowd.faults[0]
+
+
+def at_once(*works: Callable[[], Any], timeout_s: float = 60) -> list[Any]:
+    """Let everybody begin at the same moment; gives back what each gave, in order, and fails the test with what failed in any of them."""
+    gate = threading.Barrier(len(works))
+    given: list[Any] = [None] * len(works)
+
+    def run(number: int) -> None:
+        gate.wait(timeout_s)
+        given[number] = works[number]()
+
+    with a_crowd() as crowd:
+        for number in range(len(works)):
+            crowd.start(run, number)
+    return given

@@ -30,10 +30,10 @@ DOLLAR = 10**6
 class Town:
     """A database with owners, and the five services of conversions and payouts over it, without their doors and queues."""
 
-    def __init__(self, url: str) -> None:
-        """Start the services over an open wallet that holds ten ETH of the platform's own."""
+    def __init__(self, url: str, *, pool: int = 16) -> None:
+        """Start the services over an open wallet that holds ten ETH of the platform's own; so many threads can work at once."""
         self._environment = environ(url, HOST_WALLET_ETH_ADDRESS=OURS, HOST_WALLET_USDT_ADDRESS=OURS)
-        self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=16))
+        self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=pool))
         self.exchange = FakeExchange()
         self.chain = a_chain()
         self._client: ChangeNow | None = None
@@ -358,9 +358,9 @@ class Town:
 
 
 @contextmanager
-def a_town(url: str) -> Iterator[Town]:
+def a_town(url: str, **more: Any) -> Iterator[Town]:
     """A town over a fresh database."""
-    town = Town(url)
+    town = Town(url, **more)
     try:
         yield town
         town.check_invariants()

@@ -31,12 +31,13 @@ class Bench:
 
     url: str
     wakes: list[Wake] = field(default_factory=list)
+    pool: int = 5
 
     def __post_init__(self) -> None:
         def outbox() -> Outbox:
             return Outbox(sender="tests", may_send=frozenset(steps()), sign=lambda step, subject: f"v1=k1:{step}/{subject}", grace_s=60)
 
-        self.db = BaseDatabaseManager(make_engine(self.url, application="tests", pool=5), outbox=outbox, publish=self.wakes.extend)
+        self.db = BaseDatabaseManager(make_engine(self.url, application="tests", pool=self.pool), outbox=outbox, publish=self.wakes.extend)
 
     def engine(self, flow: Flow | Callable[..., Any], *, step: str = STEP) -> Engine:
         """An engine that runs one step."""

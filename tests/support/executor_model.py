@@ -1,22 +1,34 @@
-"""HOSTPAY3 without its database: committed rows in memory, the product's own decisions, and a crash wherever one can happen."""
+"""HOSTPAY3 without its database: committed rows in memory, the product's own decisions, a crash wherever one can happen, and workers that are late."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from PGP_COMMON.clients.ethereum_answers import Fees, Outcome, Receipts
 from PGP_COMMON.errors import VendorDown
 from PGP_HOSTPAY_v1 import signing, watching
+from PGP_HOSTPAY_v1.signing import Bid
 from PGP_HOSTPAY_v1.watching import Attempt, Decision, Facts, Watched
 from tests.support.chain_model import WALLET, Chain, Tx
 
 GAS = 21_000
 CAP_WEI = 20 * 10**15
 SLOTS = 4
+# How often a worker is so slow that others work on the same transfer before he writes.
+SLOW = 0.05
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OVER = ("final", "failed_onchain")
+# The guards of the statements that move a transfer.
+SOURCES: dict[type, tuple[str, ...]] = {
+    watching.InPool: ("signed", "broadcast"),
+    watching.Mined: ("signed", "broadcast", "mined"),
+    watching.TakenBack: ("mined",),
+    watching.Ended: ("mined",),
+}
 
 
 class Crash(BaseException):
@@ -42,6 +54,7 @@ class Mutant:
     newest_hash_only: bool = False
     one_confirmation: bool = False
     mined_is_enough: bool = False
+    no_second_look: bool = False
 
 
 class Executor:
@@ -53,16 +66,22 @@ class Executor:
         self.now = START
         self.next_nonce = 0
         self.frozen = ""
+        self.crashes = 0
+        # What slow workers have decided and not written yet.
+        self.late: list[Callable[[], None]] = []
         self.rows = [Row(i, Watched("requested", WALLET, None, "0xb0b", 1, -1, CAP_WEI)) for i in range(transfers)]
 
     def _point(self) -> None:
         if self.dice.random() < self.crash:
+            self.crashes += 1
             raise Crash
 
     def tick(self) -> None:
         """A slot of the chain, and some of the work that is due."""
         self.chain.advance()
         self.now += timedelta(seconds=12)
+        while self.late and self.dice.random() < 0.5:
+            self.late.pop(self.dice.randrange(len(self.late)))()
         for row in self.rows:
             if row.watched.state in OVER or self.dice.random() < 0.3:
                 continue
@@ -81,14 +100,25 @@ class Executor:
         bid = signing.first_bid(fees, gas=GAS, cap_wei=CAP_WEI)
         if self.frozen or self._in_flight() >= SLOTS or bid is None:
             return
-        attempt = Attempt(f"{row.id}/{self.next_nonce}/{bid.max_fee_wei}/{bid.max_priority_wei}", GAS, bid, self.now)
         if self.mutant.send_before_commit:
-            self.chain.send(Tx(attempt.tx_hash, row.id, self.next_nonce, bid))
+            self.chain.send(Tx(f"{row.id}/{self.next_nonce}/{bid.max_fee_wei}/{bid.max_priority_wei}", row.id, self.next_nonce, bid))
         self._point()
-        # The commit: everything or nothing. The unique index on (wallet, nonce) is the database's own.
+        self._soon(lambda: self._keep_signed(row, bid))
+
+    def _soon(self, commit: Callable[[], None]) -> None:
+        """Commit now, or when others have had their turn: the lease of a slow worker may be over before he writes."""
+        if self.dice.random() < SLOW * (self.crash > 0):
+            self.late.append(commit)
+        else:
+            commit()
+
+    def _keep_signed(self, row: Row, bid: Bid) -> None:
+        """One commit, under the lock: everything or nothing. The unique index on (wallet, nonce) is the database's own."""
+        if row.watched.state != "requested" and not self.mutant.no_second_look:
+            return
         assert all(other.watched.nonce != self.next_nonce for other in self.rows), "two transfers with one nonce"
         row.watched = replace(row.watched, state="signed", nonce=self.next_nonce)
-        row.attempts.append(attempt)
+        row.attempts.append(Attempt(f"{row.id}/{self.next_nonce}/{bid.max_fee_wei}/{bid.max_priority_wei}", GAS, bid, self.now))
         self.next_nonce += 1
 
     def _watch(self, row: Row) -> None:
@@ -103,7 +133,8 @@ class Executor:
         if isinstance(decision, watching.Send):
             decision = self._send(row, attempts, facts)
         self._point()
-        self._commit(row, decision)
+        seen = row.watched
+        self._soon(lambda: self._commit(row, seen, decision))
 
     def _send(self, row: Row, attempts: list[Attempt], facts: Facts) -> Decision:
         newest = row.attempts[-1]
@@ -125,8 +156,12 @@ class Executor:
             facts = replace(facts, sending=sending, nonce_latest=self.chain.nonce(), fees=self.chain.fees())
         return watching.decide(row.watched, attempts, facts, self.now)
 
-    def _commit(self, row: Row, decision: Decision) -> None:
+    def _commit(self, row: Row, seen: Watched, decision: Decision) -> None:
+        """Write a decision, if the row still is as it was when the decision was made; the database refuses illegal moves in any case."""
         watched = row.watched
+        moved = (watched.state, watched.missing, watched.mined_block_hash) != (seen.state, seen.missing, seen.mined_block_hash)
+        if (moved and not self.mutant.no_second_look) or watched.state not in SOURCES.get(type(decision), (watched.state,)):
+            return
         match decision:
             case watching.InPool():
                 row.watched = replace(watched, state="broadcast", missing=0)
@@ -157,6 +192,18 @@ class Result:
     frozen: str
     attempts: int
     nonces: list[int]
+    faults: Counter[str]
+
+    @property
+    def harm(self) -> str:
+        """What went wrong in the end, or nothing."""
+        if any(times > 1 for times in self.paid.values()):
+            return "paid twice"
+        if self.frozen:
+            return "frozen for nothing"
+        if self.unfinished:
+            return "unfinished"
+        return "unpaid" if any(times == 0 for times in self.paid.values()) else ""
 
 
 def play(seed: int, trouble: object, *, transfers: int = 8, crash: float = 0.05, mutant: Mutant | None = None, storm: int = 80, calm: int = 160) -> Result:
@@ -183,4 +230,5 @@ def play(seed: int, trouble: object, *, transfers: int = 8, crash: float = 0.05,
         executor.frozen,
         max((len(row.attempts) for row in executor.rows), default=0),
         sorted(row.watched.nonce for row in executor.rows),
+        chain.faults + Counter(crashes=executor.crashes),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,7 @@ class TestChain:
         self._token_key = "0x" + secrets.token_hex(32)
         self.token = deploy_token(url, self._token_key)
         self.vendor = Account.create()
+        self._sending = threading.Lock()
         self.node.call("anvil_setBalance", self.vendor.address, hex(1000 * ETHER))
         mint(url, self._token_key, self.token, self.vendor.address, 10**6 * DOLLAR)
         self.node.call("evm_setIntervalMining", 0)
@@ -60,9 +62,10 @@ class TestChain:
         """The vendor sends wei, or USDT units; it is in the pool, and gives its hash."""
         call = {"to": self.token, "data": transfer_data(to, units), "value": 0} if token else {"to": to, "value": units}
         fields = {"type": 2, "chainId": CHAIN_ID, "gas": 100_000, "maxFeePerGas": 100 * 10**9, "maxPriorityFeePerGas": 10**9, **call}
-        fields["nonce"] = self.node.number("eth_getTransactionCount", self.vendor.address, "pending")
-        signed = self.vendor.sign_transaction(fields)
-        return str(self.node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
+        with self._sending:
+            fields["nonce"] = self.node.number("eth_getTransactionCount", self.vendor.address, "pending")
+            signed = self.vendor.sign_transaction(fields)
+            return str(self.node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
 
     def mint(self, to: str, units: int) -> None:
         """Give an address USDT units."""
@@ -84,8 +87,8 @@ def a_chain() -> Iterator[TestChain]:
 class Harbour(Town):
     """A town whose wallet is real: HOSTPAY1 to 3 over a chain, and an exchange in memory."""
 
-    def __init__(self, url: str, chain: TestChain, *, wei: int = 5 * ETHER, units: int = 5_000 * DOLLAR, **settings: str) -> None:
-        """Open a wallet that nobody has used, with so much wei and USDT of the platform's own."""
+    def __init__(self, url: str, chain: TestChain, *, wei: int = 5 * ETHER, units: int = 5_000 * DOLLAR, pool: int = 16, **settings: str) -> None:
+        """Open a wallet that nobody has used, with so much wei and USDT of the platform's own; so many threads can work at once."""
         self.test_chain = chain
         self.account = Account.create()
         self.address = str(self.account.address)
@@ -98,7 +101,7 @@ class Harbour(Town):
             "HOST_WALLET_PRIVATE_KEY": "0x" + bytes(self.account.key).hex(),
         }
         self._environment = environ(url, **{**ours, **settings})
-        self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=16))
+        self.db = BaseDatabaseManager(make_engine(url, application="tests", pool=pool))
         self.exchange = FakeExchange()
         self._numbers = itertools.count(1)
         self.services: dict[str, Runtime] = {}

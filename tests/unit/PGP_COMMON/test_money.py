@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,28 @@ def test_what_is_shared_out_sums_to_the_last_unit_and_nobody_is_a_whole_unit_off
     assert sum(parts) == total
     assert all(abs(part * sum(weights) - total * weight) < sum(weights) for part, weight in zip(parts, weights, strict=True))
     assert all(part == 0 for part, weight in zip(parts, weights, strict=True) if weight == 0)
+
+
+@given(units, st.lists(st.integers(min_value=0, max_value=10**24), min_size=1, max_size=12).filter(sum), st.randoms(use_true_random=False))
+def test_whatever_the_order_everybody_gets_the_same_but_for_equal_remainders(total: int, weights: list[int], dice: Random) -> None:
+    whole = sum(weights)
+    order = list(range(len(weights)))
+    dice.shuffle(order)
+    parts, shuffled = share_out(total, weights), share_out(total, [weights[place] for place in order])
+    moved = dict(zip(order, shuffled, strict=True))
+    changed = {total * weights[place] % whole for place, part in enumerate(parts) if moved[place] != part}
+    assert len(changed) <= 1
+
+
+@given(st.integers(0, MAX_UNITS), st.integers(0, 18))
+def test_the_largest_number_that_the_database_keeps_survives_every_edge(value: int, decimals: int) -> None:
+    assert to_units(plain(from_units(value, decimals)), decimals) == floor_units(from_units(value, decimals), decimals) == value
+
+
+@given(st.lists(st.integers(0, 10**30), min_size=1, max_size=20), st.decimals(min_value=0, max_value=100, places=2))
+def test_fees_taken_one_by_one_are_never_more_than_the_fee_of_it_all(outcomes: list[int], percent: Decimal) -> None:
+    """A payment whose outcome grows in steps costs its owner no more than one that came at once."""
+    assert sum(fee_of(outcome, percent) for outcome in outcomes) <= fee_of(sum(outcomes), percent)
 
 
 @given(units, st.lists(st.integers(min_value=1, max_value=10**24), min_size=2, max_size=20))

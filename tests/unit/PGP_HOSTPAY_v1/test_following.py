@@ -6,8 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from PGP_COMMON.clients.changenow import Seen
+from PGP_COMMON.clients.changenow import STANDINGS, Seen, Standing, standing
 from PGP_HOSTPAY_v1.following import Finished, Followed, Held, Refunded, Working, judge, unknown
 
 SWAP = Followed("0xPayIn", "bc1owner", to_units=5_000, from_decimals=6, to_decimals=8, minutes=1)
@@ -74,3 +76,35 @@ def test_other_addresses_than_agreed_are_never_a_finish():
 def test_a_look_without_an_answer_is_no_waiting():
     assert unknown(SWAP, "why") == Held("why", alarm=True)
     assert unknown(replace(SWAP, minutes=THREE_DAYS), "why").review
+
+
+words = st.one_of(st.sampled_from([*STANDINGS, "Finished", "FINISHED", " finished", "", "completed"]), st.text(max_size=30))
+amounts = st.none() | st.decimals(min_value=0, max_value=10**12, places=8)
+hashes = st.none() | st.sampled_from(["0x" + "AB" * 32, "abc", ""])
+
+
+@given(
+    st.builds(seen, words, paid=amounts, refund_amount=amounts, payout_hash=hashes, refund_hash=hashes, payin_address=st.sampled_from(["0xPayIn", "0xother"])),
+    st.integers(0, 10_000),
+)
+def test_every_word_has_one_meaning_and_only_finished_as_agreed_is_a_finish(found: Seen, minutes: int) -> None:
+    verdict = judge(replace(SWAP, minutes=minutes), found)
+    assert isinstance(verdict, Working | Finished | Refunded | Held)
+    if isinstance(verdict, Finished):
+        assert found.status == "finished"
+        assert found.payin_address == "0xPayIn"
+        assert verdict.units >= SWAP.to_units
+    if isinstance(verdict, Refunded):
+        assert found.status == "refunded"
+    if found.status not in STANDINGS:
+        assert verdict == Held(f"the exchange says {found.status}"[:80], alarm=True, review=minutes >= THREE_DAYS) or found.payin_address == "0xother"
+
+
+@given(st.text(max_size=40))
+def test_a_status_that_nobody_knows_is_never_fundable(status: str) -> None:
+    assert standing(status) in Standing
+    assert (standing(status) is Standing.FUNDABLE) == (status in {"new", "waiting"})
+
+
+def test_every_standing_is_somebodys_word() -> None:
+    assert set(STANDINGS.values()) == set(Standing)

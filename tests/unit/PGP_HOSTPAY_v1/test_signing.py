@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +40,31 @@ def test_a_raised_attempt_replaces_the_last_one_in_every_pool_and_stays_under_th
     assert bid.max_priority_wei >= fees.tip_wei
     assert bid.max_fee_wei >= fees.base_fee_wei + bid.max_priority_wei
     assert bid.max_fee_wei * gas <= cap
+
+
+@given(market=st.lists(st.builds(Fees, wei, wei), min_size=1, max_size=40), gas=gas_limits, cap=caps)
+def test_attempts_in_a_row_rise_in_both_fields_stay_under_the_cap_and_end(market, gas, cap):
+    """Whatever the market does, up or down: each attempt replaces the one before in every pool, and there are only so many."""
+    chain = [first_bid(market[0], gas=gas, cap_wei=cap)]
+    for fees in market[1:]:
+        if chain[-1] is None:
+            break
+        chain.append(raised_bid(chain[-1], fees, gas=gas, cap_wei=cap))
+    bids_made = [bid for bid in chain if bid is not None]
+    for before, after in pairwise(bids_made):
+        assert after.max_fee_wei * 8 >= before.max_fee_wei * 9
+        assert after.max_priority_wei * 8 >= before.max_priority_wei * 9
+    assert all(gas * bid.max_fee_wei <= cap for bid in bids_made)
+    assert all(0 <= bid.max_priority_wei <= bid.max_fee_wei for bid in bids_made)
+    # An eighth more each time: a cap that lets a first attempt pay p lets no more than log(cap / p) attempts be made.
+    assert len(bids_made) <= 2 + (cap // gas).bit_length() * 6
+
+
+@given(last=bids, fees=st.builds(Fees, wei, wei), gas=gas_limits, cap=caps)
+def test_there_is_no_dearer_attempt_only_when_the_cap_does_not_allow_the_least_one(last, fees, gas, cap):
+    least = max(-(-last.max_fee_wei * 9 // 8), fees.base_fee_wei + max(-(-last.max_priority_wei * 9 // 8), fees.tip_wei))
+    if raised_bid(last, fees, gas=gas, cap_wei=cap) is None:
+        assert gas * (least + 2) > cap
 
 
 def test_a_raised_attempt_follows_the_market_when_that_is_more_than_an_eighth():

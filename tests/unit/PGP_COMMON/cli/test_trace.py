@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from PGP_COMMON.cli import trace
-from PGP_COMMON.money_machines.standing import Event
+from PGP_COMMON.money_machines.trail import Event
 
 HASH = "0x" + "ab12" * 16
 FIRST = datetime(2026, 3, 1, 23, 59, 58, 123456, tzinfo=UTC)

@@ -1,0 +1,18 @@
+"""What became of a unit of work: when it was begun, and what it says of itself."""
+
+from __future__ import annotations
+
+from migrations.plain_sql import run_file
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    run_file(__file__, "up")
+
+
+def downgrade() -> None:
+    run_file(__file__, "down")

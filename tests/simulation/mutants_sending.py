@@ -1,0 +1,171 @@
+"""Mistakes on the way of our coins: signing, sending, watching, and what arrives."""
+
+from __future__ import annotations
+
+from tests.simulation.mutants_kinds import DATABASE, HOSTPAY, MACHINES, SIGN, WATCH, Mutant, mutant
+
+CHAIN = (
+    mutant(
+        "a dearer attempt takes a new nonce",
+        WATCH,
+        "nonce=int(transfer.nonce or 0), gas=last.gas_limit, bid=bid)",
+        "nonce=held.next_nonce, gas=last.gas_limit, bid=bid)",
+        f"{DATABASE}test_transfer_sending.py::test_fees_are_raised_when_the_chain_wants_more_and_any_attempt_may_be_mined",
+    ),
+    mutant(
+        "a used nonce is answered with a dearer attempt",
+        "PGP_HOSTPAY_v1/watching.py",
+        "return _nonce_used(transfer, facts)",
+        "return _bump(transfer, attempts, facts)",
+        f"{HOSTPAY}test_watching.py",
+    ),
+    mutant(
+        "sent before the commit",
+        SIGN,
+        "    transfers.sign(tx, transfer.id, nonce=held.next_nonce",
+        "    job.clients.chain.send_raw(signed.raw)\n    transfers.sign(tx, transfer.id, nonce=held.next_nonce",
+        f"{DATABASE}test_races_signing.py::test_nobody_is_given_bytes_that_are_not_kept_yet",
+    ),
+    mutant(
+        "only the newest hash is watched",
+        "PGP_HOSTPAY_v1/watching.py",
+        "[attempt.tx_hash for attempt in attempts], facts)",
+        "[attempt.tx_hash for attempt in attempts[-1:]], facts)",
+        f"{HOSTPAY}test_watching.py::test_any_attempt_that_is_in_a_block_counts",
+    ),
+    mutant(
+        "one confirmation is final",
+        "PGP_HOSTPAY_v1/watching.py",
+        "if receipt.block_number > facts.finalized:",
+        "if receipt.block_number > facts.finalized + 10:",
+        f"{HOSTPAY}test_watching_properties.py",
+    ),
+    mutant(
+        "mined is not looked at again",
+        "PGP_HOSTPAY_v1/watching.py",
+        "        return Mined(receipt)\n    return Send()",
+        "        return Ended(receipt, done=receipt.succeeded)\n    return Send()",
+        f"{HOSTPAY}test_watching_properties.py",
+    ),
+    mutant(
+        "a block that is not on the chain counts",
+        "PGP_HOSTPAY_v1/watching.py",
+        "[receipt for receipt in found if receipt.block_hash in facts.on_chain]",
+        "[receipt for receipt in found if receipt.block_hash]",
+        f"{HOSTPAY}test_watching.py::test_a_receipt_from_a_block_that_is_not_on_the_chain_counts_for_nothing",
+    ),
+    mutant(
+        "one missing look takes a transfer back",
+        "PGP_HOSTPAY_v1/watching.py",
+        "LOOKS_UNTIL_TAKEN_BACK: Final = 3",
+        "LOOKS_UNTIL_TAKEN_BACK: Final = 1",
+        f"{HOSTPAY}test_watching.py::test_a_receipt_that_is_missing_three_times_on_every_node_was_taken_back",
+    ),
+    mutant(
+        "a token's event is not looked for",
+        "PGP_HOSTPAY_v1/watching.py",
+        "transfer.token is not None and not _moved(transfer, receipt)",
+        "transfer.token is not None and not receipt.transfers",
+        f"{HOSTPAY}test_watching.py::test_a_token_moved_only_if_its_event_says_so_exactly",
+    ),
+    mutant(
+        "fees are raised by a hundredth",
+        "PGP_HOSTPAY_v1/signing.py",
+        "RAISE_NUMERATOR, RAISE_DENOMINATOR = 9, 8",
+        "RAISE_NUMERATOR, RAISE_DENOMINATOR = 101, 100",
+        f"{HOSTPAY}test_signing.py",
+    ),
+    mutant(
+        "the cap is asked for too late",
+        "PGP_HOSTPAY_v1/signing.py",
+        "if affordable < least.max_fee_wei:",
+        "if affordable * 2 < least.max_fee_wei:",
+        f"{HOSTPAY}test_signing.py",
+    ),
+    mutant(
+        "no second look under the lock before signing",
+        SIGN,
+        "    transfer = transfers.lock(tx, transfer_id)\n    if transfer.state != Transfer.REQUESTED:",
+        "    transfer = transfers.lock(tx, transfer_id)\n    if transfer.state == Transfer.CANCELLED:",
+        f"{DATABASE}test_transfer_gate.py::test_two_decisions_to_sign_make_one_signature",
+    ),
+    mutant(
+        "no second look under the lock before a decision is written",
+        WATCH,
+        "    if (transfer.state, transfer.missing, transfer.mined_block_hash) != (seen.state, seen.missing, seen.mined_block_hash):",
+        "    if transfer.id != seen.id:",
+        f"{DATABASE}test_transfer_gate.py::test_a_decision_about_a_transfer_that_has_moved_on_changes_nothing",
+    ),
+    mutant(
+        "the recipient is not compared with the pay-in address",
+        f"{MACHINES}transfers.py",
+        "(s.state <> 'funding' OR lower(s.payin_address) <> lower(t.recipient) OR s.from_units",
+        "(s.state <> 'funding' OR s.from_units",
+        f"{DATABASE}test_transfer_payouts.py::test_a_transfer_that_says_anything_else_than_what_it_is_for_is_never_signed",
+    ),
+    mutant(
+        "the deadline is not looked at before signing",
+        f"{MACHINES}transfers.py",
+        "WHEN least(t.deadline, s.deadline) < pgp_now() + make_interval(secs => :margin) THEN",
+        "WHEN :margin < 0 THEN",
+        f"{DATABASE}test_transfer_gate.py::test_a_deadline_that_passes_while_the_chain_is_asked_cancels",
+    ),
+    mutant(
+        "a frozen wallet still raises fees",
+        WATCH,
+        "held is None or held.frozen_reason is not None or",
+        "held is None or",
+        f"{DATABASE}test_transfer_gate.py::test_a_frozen_wallet_and_a_switched_off_signer_raise_no_fees_either",
+    ),
+    mutant(
+        "a switch that is flipped after the claim is not seen",
+        SIGN,
+        "    if wallet.is_switched_off(tx):",
+        "    if held.frozen_reason == 'switched off':",
+        f"{DATABASE}test_races_signing.py::test_once_a_person_has_stopped_it_nothing_is_signed_any_more[pause]",
+    ),
+    mutant(
+        "switching off does not wait for who is signing",
+        f"{MACHINES}dead_letters.py",
+        'if switch == "sign":',
+        'if switch == "signing":',
+        f"{DATABASE}test_races_signing.py::test_a_stop_waits_for_the_signature_that_is_being_made",
+    ),
+    mutant(
+        "two sign at once with one wallet",
+        f"{MACHINES}wallet.py",
+        "FROM wallet WHERE id = :id FOR NO KEY UPDATE",
+        "FROM wallet WHERE id = :id",
+        f"{DATABASE}test_races_signing.py::test_once_a_person_has_stopped_it_nothing_is_signed_any_more[freeze]",
+    ),
+    mutant(
+        "the books are not asked whether they hold enough",
+        SIGN,
+        "if reason is None and not wallet.covers(",
+        "if reason is None and False and not wallet.covers(",
+        f"{DATABASE}test_transfer_gate.py::test_more_than_the_books_hold_waits_although_the_chain_has_it",
+    ),
+    mutant(
+        "a nonce that we did not give is not noticed",
+        SIGN,
+        "if nonce_latest > held.next_nonce:",
+        "if nonce_latest > held.next_nonce + 9:",
+        f"{DATABASE}test_transfer_gate.py::test_a_nonce_that_we_did_not_give_freezes_the_wallet",
+    ),
+    mutant(
+        "gas is not booked",
+        WATCH,
+        '    _book_gas(tx, receipt)\n    return Done("final" if done',
+        '    return Done("final" if done',
+        f"{DATABASE}test_transfer_sending.py::test_a_transfer_is_signed_sent_mined_final_and_booked",
+    ),
+    mutant(
+        "an arrival is booked before it is final",
+        "PGP_HOSTPAY_v1/hostpay2_status_checker/arriving.py",
+        "if receipt is None or receipt.block_number > chain.finalized():",
+        "if receipt is None:",
+        f"{DATABASE}test_transfer_arrivals.py::test_money_is_booked_only_when_its_block_is_final_and_only_once",
+    ),
+)
+
+SENDING: tuple[Mutant, ...] = CHAIN
