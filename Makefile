@@ -1,6 +1,6 @@
 # PayGatePrime. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types render up down bench crash chaos docs clean lock
+.PHONY: help setup demo test lint types render up down bench crash storm transfers mutants races chaos docs clean lock
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -54,11 +54,24 @@ down: ## end it
 bench: setup ## how fast, how much memory
 	$(BIN)/python -m bench
 
-crash: setup ## stop after every recovery point, many seeds (long)
-	$(BIN)/python -m pytest -n 2 tests/recovery --long
+crash: setup ## the fleet in one process, stopped between every two things it does; writes docs/crash-matrix.md (half an hour)
+	$(BIN)/python -m tests.simulation.crash --write
 
-chaos: setup ## kill -9 and broken vendors on a running fleet (long)
-	$(BIN)/python -m pytest tests/journeys --long
+storm: setup ## 300 seeded worlds through PostgreSQL: lost answers, evictions, re-organisations, crashes (half an hour)
+	$(BIN)/python -m tests.simulation.storm --seeds 300
+
+transfers: setup ## 20 000 seeded worlds of the transfer machine in memory, with and without the known mistakes
+	$(BIN)/python -m tests.simulation.transfers --mistakes
+
+mutants: setup ## plant each known mistake into a copy, and say which test notices it (half an hour)
+	$(BIN)/python -m tests.simulation.mutants
+
+races: setup ## races and properties with many more threads, histories and transfers (half an hour)
+	$(BIN)/python -m pytest -n 2 tests/database -k "races or properties or restore" --long
+
+chaos: setup ## a thousand payments while everything is killed and every vendor fails, then the long journeys (half an hour)
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m pytest tests/journeys -m long --long
 
 docs: render ## the documents, with what is derived from the manifest
 	$(BIN)/python -m pytest -q tests/fleet -k "documents or rendered"

@@ -206,6 +206,9 @@ def _book_money(tx: Transaction, case: Case, confirmed: Confirmed, *, sold: Sold
         # The vendor sends the money minutes after it says "finished": before that, asking for its hash is for nothing.
         look_after_s = 0 if confirmed.answer.payout_hash else case.poll_s
         return Done(crediting.credit(tx, sold, payment, sight, verdict.worth(confirmed, sold, payment), look_after_s=look_after_s))
+    if reason == verdict.UNKNOWN_PARENT and not case.is_old:
+        # Its notice overtook the first payment's, which may be lost, or be in the hands of a process that died.
+        return Later(BEHIND_S, "its first payment is not known yet")
     if payment.state == Payment.CREDITED:
         return Dead(f"later_{reason}", case.about)
     crediting.hold(tx, payment, sight, reason=reason, value_usd=confirmed.value_usd, detail=case.about)

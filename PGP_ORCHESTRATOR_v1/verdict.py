@@ -19,6 +19,8 @@ from PGP_COMMON.money_machines.payments import PaymentRow, Sight
 PAYABLE: Final = frozenset({"partially_paid", "finished"})
 FAILED: Final = frozenset({"failed", "expired"})
 REFUNDED: Final = "refunded"
+# The one objection that may pass: a repeated deposit whose first payment we have not seen.
+UNKNOWN_PARENT: Final = "unknown_parent"
 # From here on a status is confirmed with the vendor before anything follows from it; below it is only shown to the buyer.
 DECISIVE_RANK: Final = nowpayments.RANKS["partially_paid"]
 
@@ -134,7 +136,7 @@ def objection(confirmed: Confirmed, sold: Sold, payment: PaymentRow, *, floor: D
     if sight.outcome_asset not in WALLET_ASSETS:
         return "wrong_asset"
     if sight.parent_provider_id is not None and payment.parent_currency is None:
-        return "unknown_parent"
+        return UNKNOWN_PARENT
     if any(sight.pay_currency != before for before in (payment.pay_currency, payment.parent_currency) if before is not None):
         return "wrong_asset"
     if not _paid_of(sold.invoice_usd, sight, payment):

@@ -15,7 +15,7 @@ from PGP_COMMON.cli.chain import chain_of, our_wallet, wallet_address
 from PGP_COMMON.cli.operator import JsonOption, ReasonOption, act, database, setting, settings, who
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
-from PGP_COMMON.errors import BadInput, Conflict, Misconfigured
+from PGP_COMMON.errors import BadAnswer, BadInput, Conflict, Misconfigured
 from PGP_COMMON.money_machines import audit, dead_letters, ledger, spending, strays, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS
@@ -43,14 +43,24 @@ def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
     """What the wallet holds at a final block, once the newest block says the same; raises Conflict when it does not in so many seconds."""
     until = time.monotonic() + patience_s
     while True:
-        block = chain.finalized()
-        final = Opening(block, chain.nonce(address, block="finalized"), {asset: chain.balance(asset, address, block=block) for asset in (GAS, FUNDING)})
+        # The newest block first: a token that is not even there is a mistake of ours, one that is not there yet at the final block is only young.
         newest = {asset: chain.balance(asset, address) for asset in (GAS, FUNDING)}
-        if final.balances == newest and final.nonce == chain.nonces(address).known:
+        final = _final(chain, address)
+        if final is not None and final.balances == newest and final.nonce == chain.nonces(address).known:
             return final
         if time.monotonic() > until:
             raise Conflict("the wallet has changed in blocks that are not final: wait a quarter of an hour")
         time.sleep(ASK_EVERY_S)
+
+
+def _final(chain: Ethereum, address: str) -> Opening | None:
+    """What the wallet holds at the newest final block; None while that is older than the token's contract."""
+    block = chain.finalized()
+    try:
+        balances = {asset: chain.balance(asset, address, block=block) for asset in (GAS, FUNDING)}
+    except BadAnswer:
+        return None
+    return Opening(block, chain.nonce(address, block="finalized"), balances)
 
 
 @app.command()

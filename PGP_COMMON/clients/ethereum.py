@@ -37,7 +37,7 @@ from PGP_COMMON.clients.ethereum_answers import (
     word_of,
 )
 from PGP_COMMON.clients.ethereum_node import Node
-from PGP_COMMON.errors import BadAnswer, Lost, Misconfigured, PgpError, Refused, TryAgain, VendorDown
+from PGP_COMMON.errors import BadAnswer, Lost, Misconfigured, PgpError, Refused, TryAgain
 from PGP_COMMON.http import Http, OnLost, effect, read
 
 T = TypeVar("T")
@@ -277,8 +277,8 @@ def _finalized(node: Node) -> int:
     """A node's finalized block. Nodes that do not know the tag refuse it; those that have none yet say so, or give nothing."""
     try:
         block = node.ask("eth_getBlockByNumber", "finalized", False)  # noqa: FBT003 - the RPC's own parameter
-    except (Refused, VendorDown) as error:
-        if isinstance(error, VendorDown) and "finalized" not in error.data.get("text", ""):
+    except (Refused, TryAgain) as error:
+        if isinstance(error, TryAgain) and "finalized" not in error.data.get("text", ""):
             raise
         block = None
     if block is None:
@@ -307,7 +307,7 @@ def _logs(node: Node, contract: str, address: str, from_block: int, to_block: in
     }
     last, logs = node.ask_all([("eth_getBlockByNumber", [hex(to_block), False]), ("eth_getLogs", [window])])
     if last is None:
-        raise VendorDown("the node lags behind", vendor=VENDOR)
+        raise TryAgain("the node lags behind", vendor=VENDOR)
     return [transfer for entry in list_of(logs, "logs") if (transfer := read_transfer(entry)) is not None]
 
 
@@ -323,7 +323,7 @@ def _counts(node: Node, address: str) -> tuple[int, int]:
 def _pending(node: Node, address: str) -> list[ChainTransaction]:
     try:
         block = node.ask("eth_getBlockByNumber", "pending", True)  # noqa: FBT003 - the RPC's own parameter
-    except (Refused, VendorDown):
+    except (Refused, TryAgain):
         return []
     rows = [] if block is None else list_of(mapping_of(block, "block").get("transactions"), "block.transactions")
     return [read_transaction(row) for row in rows if isinstance(row, dict) and str(row.get("from")).lower() == address]
@@ -332,11 +332,11 @@ def _pending(node: Node, address: str) -> list[ChainTransaction]:
 def _transactions_of(node: Node, address: str, number: int) -> tuple[Mined, ...]:
     block = node.ask("eth_getBlockByNumber", hex(number), True)  # noqa: FBT003 - the RPC's own parameter
     if block is None:
-        raise VendorDown("the node lags behind", vendor=VENDOR)
+        raise TryAgain("the node lags behind", vendor=VENDOR)
     rows = list_of(mapping_of(block, "block").get("transactions"), "block.transactions")
     ours = [row for row in rows if isinstance(row, dict) and address in (str(row.get("from")).lower(), str(row.get("to")).lower())]
     transactions = [read_transaction(row) for row in ours]
     receipts = node.ask_all([("eth_getTransactionReceipt", [transaction.tx_hash]) for transaction in transactions])
     if None in receipts:
-        raise VendorDown("the node lags behind", vendor=VENDOR)
+        raise TryAgain("the node lags behind", vendor=VENDOR)
     return tuple(Mined(transaction, read_receipt(row)) for transaction, row in zip(transactions, receipts, strict=True))

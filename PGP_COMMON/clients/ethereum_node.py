@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from PGP_COMMON.clients.ethereum_answers import VENDOR
-from PGP_COMMON.errors import AnswerLost, Refused, Throttled, VendorDown
+from PGP_COMMON.errors import AnswerLost, Refused, Throttled, TryAgain, VendorDown
 from PGP_COMMON.http import Answer, Http, refusal
 
 # Alchemy's code for too many requests, and that of the nodes that follow Infura (contracts: 8.4).
@@ -14,6 +15,9 @@ TOO_MANY: Final = frozenset({429, -32005})
 REVERTED: Final = 3
 # JSON-RPC 2.0, section 5.1: no such method, invalid parameters, invalid request.
 MALFORMED: Final = frozenset({-32601, -32602, -32600})
+# Behind whatever code: the node does not have that block, or no longer its state. It lags, was started anew, or forgets old states;
+# another node has it, and so has this one for a later block.
+NO_SUCH_BLOCK: Final = re.compile(r"BlockOutOfRange|header not found|unknown block|missing trie node|state (is )?not available|historical state", re.IGNORECASE)
 
 Call = tuple[str, list[Any]]
 
@@ -76,12 +80,15 @@ def _result(reply: Any) -> Any:
     return reply["result"]
 
 
-def _error(error: Any) -> Refused | Throttled | VendorDown:
+def _error(error: Any) -> Refused | TryAgain:
     """What a JSON-RPC error means for a read: nearly all of geth's are -32000 and may pass."""
     code = error.get("code") if isinstance(error, dict) else None
     message = str(error.get("message", "") if isinstance(error, dict) else error)[:500]
     if code in TOO_MANY and "returned more than" not in message:
         return Throttled(vendor=VENDOR)
+    if NO_SUCH_BLOCK.search(message):
+        # Nothing is wrong with the node: nobody else has to leave it alone.
+        return TryAgain("the node does not have that block", vendor=VENDOR, code=f"rpc_{code}", text=message)
     if code == REVERTED or "revert" in message.lower():
         return Refused("the contract refuses", vendor=VENDOR, code="reverted", text=message)
     if code in MALFORMED or "returned more than" in message:

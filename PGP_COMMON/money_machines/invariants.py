@@ -136,12 +136,16 @@ PAYMENTS: tuple[Invariant, ...] = (
         "I04",
         "every payment that the vendor finished is credited, rejected, reversed, or in review with its letter",
         """
-        SELECT provider_id AS subject, 'finished and ' || state AS detail FROM processed_payments WHERE state = 'observed' AND status_rank >= 7
+        SELECT p.provider_id AS subject, 'finished and ' || p.state AS detail FROM processed_payments p
+         WHERE p.state = 'observed' AND p.status_rank >= 7
+           AND NOT EXISTS (SELECT 1 FROM work w JOIN inbox i ON i.body_sha256 = decode(w.subject, 'hex')
+                            WHERE w.step = 'payment.settle' AND w.state = 'open' AND position(convert_to(p.provider_id, 'UTF8') IN i.body) > 0)
         UNION ALL
         SELECT p.provider_id, 'in review without a letter' FROM processed_payments p
          WHERE p.state = 'review' AND NOT EXISTS (SELECT 1 FROM failed_transactions f WHERE f.source = 'payment.review' AND f.subject = CAST(p.id AS text))
         """,
-        # Somebody may be owed more than he sees; nobody is paid too much.
+        # A repeated deposit waits as an open notice until its first payment is known. Nothing stops: somebody may be owed more than he sees, nobody is
+        # paid too much.
         stops=False,
     ),
     Invariant(

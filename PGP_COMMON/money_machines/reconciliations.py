@@ -137,6 +137,19 @@ def forget(tx: Transaction, *, older_than_s: int, limit: int = 5000) -> int:
     )
 
 
+def lasting_breaks(tx: Transaction, job: str, *, for_s: int) -> list[list[dict[str, Any]]]:
+    """What did not agree in each run of the last so many seconds, and in the last one before them; empty when no run is that old."""
+    found = tx.value(
+        """
+        SELECT CAST(array_agg(breaks ORDER BY at) AS text[]) FROM reconciliation
+         WHERE job = :job AND at >= (SELECT max(at) FROM reconciliation WHERE job = :job AND at <= pgp_now() - make_interval(secs => :for_s))
+        """,
+        job=job,
+        for_s=for_s,
+    )
+    return [json.loads(breaks) for breaks in found or []]
+
+
 @dataclass(frozen=True)
 class Holding(Row):
     """Base units of an asset that the wallet should hold at a block by the books.

@@ -20,6 +20,9 @@ from PGP_HOSTPAY_v1.hostpay2_status_checker.steps import Clients, our_wallet
 BLOCKS_AT_ONCE: Final = 40
 # More arrivals than this in one run are left to the next one.
 AT_ONCE: Final = 20
+# For so long a difference may be money that is just being booked: by a process that died its lease (90 s), the sweep's patience and its minute,
+# and a look at the chain later. With a run every five minutes that is two in a row.
+LASTS_S: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,9 @@ def compare_balances(job: Job[Clients]) -> Commit:
 
 def _record_comparison(tx: Transaction, *, held: WalletRow, block: int, breaks: list[dict[str, Any]]) -> Outcome:
     now = wallet.lock(tx, held.id)
-    before = {(found["asset"], found["differs"]) for found in reconciliations.last_breaks(tx, "wallet")}
-    # What two runs agree on is no longer something that was under way.
-    lasting = [found for found in breaks if (found["asset"], found["differs"]) in before]
+    before = [{(found["asset"], found["differs"]) for found in run} for run in reconciliations.lasting_breaks(tx, "wallet", for_s=LASTS_S)]
+    # What every run since then agrees on is no longer something that was under way.
+    lasting = [found for found in breaks if before and all((found["asset"], found["differs"]) in run for run in before)]
     reconciliations.keep(tx, "wallet", compared=2, breaks=[{**found, "block": block} for found in breaks])
     for found in lasting:
         # Money that came by way of a contract shows as more than the books say, and anybody can send it: an operator books it.

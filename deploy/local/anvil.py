@@ -11,6 +11,7 @@ from deploy.local import files, ports, probes
 from deploy.local.processes import Program
 
 CHAIN_ID = 31337
+BLOCK_TIME_S = 1
 ASK = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 
 
@@ -24,8 +25,8 @@ def binary(modules: Path = files.CHECKOUT / "node_modules") -> Path:
     return Path(elsewhere)
 
 
-def program(root: Path, port: int, *, block_time_s: int = 1) -> Program:
-    """Anvil on a loopback port: one block per `block_time_s`, final two blocks behind the head, its state written every second."""
+def program(root: Path, port: int, *, block_time_s: int = BLOCK_TIME_S, epoch_slots: int = 1) -> Program:
+    """Anvil on a loopback port: one block per `block_time_s`, final two epochs behind the head, its state written every second."""
     state = root / "state.json"
     root.mkdir(parents=True, exist_ok=True)
     flags = {
@@ -34,7 +35,7 @@ def program(root: Path, port: int, *, block_time_s: int = 1) -> Program:
         "--chain-id": str(CHAIN_ID),
         "--block-time": str(block_time_s),
         # `finalized` is two epochs behind the head; with one slot an epoch that is two blocks.
-        "--slots-in-an-epoch": "1",
+        "--slots-in-an-epoch": str(epoch_slots),
         "--state": str(state),
         "--state-interval": "1",
     }

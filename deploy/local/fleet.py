@@ -65,8 +65,13 @@ class Fleet:
 
     @cached_property
     def rpc_url(self) -> str:
-        """The chain."""
+        """The chain itself, as the vendors see it."""
         return f"http://{HOST}:{self.port_of('anvil')}"
+
+    @cached_property
+    def rpc_urls(self) -> str:
+        """The two addresses at which the fleet sees it, as with two providers: the second lags."""
+        return f"{self.rpc_url},{self.simulators[vendors.SECOND_NODE]}"
 
     @cached_property
     def tasks(self) -> str:
@@ -89,7 +94,7 @@ class Fleet:
         addresses = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
-            "ETHEREUM_RPC_URL": self.rpc_url,
+            "ETHEREUM_RPC_URL": self.rpc_urls,
             "CLOUD_TASKS_ENDPOINT": self.tasks,
             "USDT_CONTRACT": self.keys.token,
             **settings.service_urls({service.name: self.port_of(service.name) for service in FLEET}, HOST),
@@ -109,9 +114,17 @@ class Fleet:
             is_job=kind == JOB,
         )
 
+    def chain_node(self) -> Program:
+        """The chain's own node."""
+        return anvil.program(self.state.root / "anvil", self.port_of("anvil"))
+
+    def second_nodes(self) -> list[Program]:
+        """Further RPC addresses of the chain."""
+        return [self.simulator(vendors.SECOND_NODE)]
+
     def infrastructure(self) -> list[Program]:
         """Database, cache and chain, those that settings.env does not name elsewhere."""
-        programs = [anvil.program(self.state.root / "anvil", self.port_of("anvil"))]
+        programs = [self.chain_node()]
         if "REDIS_URL" not in self.given:
             programs.append(valkey.program(self.state.root / "valkey", self.port_of("valkey")))
         if "DATABASE_URL" not in self.given:
@@ -130,7 +143,7 @@ class Fleet:
         """One vendor."""
         port = self.port_of(name)
         flags = ("--port", str(port), "--state-dir", str(self.state.root / name))
-        more = vendors.flags(name, files.read_env(self.state.secrets), self.settings, self.keys)
+        more = vendors.flags(name, files.read_env(self.state.secrets), self.settings, self.keys, rpc_url=self.rpc_url)
         (self.state.root / name).mkdir(exist_ok=True)
         return self.python(name, SIMULATOR, f"deploy.simulators.{name}", *flags, *more, port=port)
 
@@ -154,24 +167,29 @@ class Fleet:
             is_ready=lambda: probes.answers(f"http://{HOST}:{port}/readyz"),
         )
 
-    def scheduler(self) -> Program:
+    def schedulers(self) -> list[Program]:
         """Cloud Scheduler."""
         flags = [word for item in self.options.get("every", "").split(",") if item for word in ("--every", item)]
-        return self.python("scheduler", SCHEDULER, "deploy.emulators.scheduler", *flags, env=self.settings)
+        return [self.python("scheduler", SCHEDULER, "deploy.emulators.scheduler", *flags, env=self.settings)]
 
 
 def plan(state: StateDir, options: Mapping[str, str]) -> Plan:
     """The whole fleet. Makes the secrets at the first call."""
     secrets.init(state)
-    fleet = Fleet(state, options)
+    return planned(Fleet(state, options))
+
+
+def planned(fleet: Fleet) -> Plan:
+    """The stages of a fleet; its settings are left where a person's shell finds them."""
+    state = fleet.state
     stages = (
         Stage("infrastructure", fleet.infrastructure()),
-        Stage("schema and token", [fleet.verb("migrate", "up"), fleet.chain()]),
+        Stage("schema, token and second node", [fleet.verb("migrate", "up"), fleet.chain(), *fleet.second_nodes()]),
         Stage("wallet", [fleet.verb("wallet", "init")] if cli.sentence("wallet") else []),
-        Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.NAMES), fleet.emulator()], at_once=4),
+        Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.VENDORS), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),
-        Stage("scheduler", [fleet.scheduler()]),
+        Stage("scheduler", fleet.schedulers()),
     )
     files.write_env(state.environment, fleet.settings, heading="What the running fleet is given: `set -a; . FILE` makes it a shell's.")
     places = {"database_url": fleet.database_url, "redis_url": fleet.redis_url, "rpc_url": fleet.rpc_url, "tasks": fleet.tasks}

@@ -35,7 +35,7 @@ def settings(state: StateDir, *, addresses: Mapping[str, str], simulators: Mappi
         "LOG_FORMAT": "terminal",
         "SECRETS_FILE": str(state.secrets),
         "ETHEREUM_CHAIN_ID": str(anvil.CHAIN_ID),
-        "EXPLORER_URL": f"{addresses['ETHEREUM_RPC_URL']}/tx",
+        "EXPLORER_URL": f"{addresses['ETHEREUM_RPC_URL'].partition(',')[0]}/tx",
         "TELEGRAM_BOT_USERNAME": BOT_USERNAME,
         **QUICK,
         **{name: kept[name] for name in PUBLIC_HALVES},

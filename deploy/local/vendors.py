@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from deploy.local import files
 from deploy.local.files import StateDir
 
-NAMES = ("nowpayments", "changenow", "telegram", "prices", "sendgrid")
+VENDORS = ("nowpayments", "changenow", "telegram", "prices", "sendgrid")
+# The second RPC address is another provider's, and sees a block later than the first.
+SECOND_NODE, LAG_BLOCKS = "laggard", 1
+NAMES = (*VENDORS, SECOND_NODE)
 # What a fresh chain gives: the vendors are rich, our wallet has what an operator would put in for the first gas.
 VENDOR_WEI, VENDOR_USDT_UNITS, OUR_WEI = 100_000 * 10**18, 100_000_000 * 10**6, 10**18
 
@@ -66,9 +69,9 @@ def chain_flags(known: Keys, settings: Mapping[str, str], rpc_url: str) -> tuple
     )
 
 
-def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], known: Keys) -> tuple[str, ...]:
-    """A simulator's own flags: the credentials that our side uses, so that it refuses wrong ones as the vendor would."""
-    chain = ("--rpc-url", settings["ETHEREUM_RPC_URL"], "--token", known.token)
+def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], known: Keys, *, rpc_url: str) -> tuple[str, ...]:
+    """A simulator's own flags: the credentials that our side uses, so that it refuses wrong ones as the vendor would; `rpc_url` is the chain itself."""
+    chain = ("--rpc-url", rpc_url, "--token", known.token)
     table: dict[str, tuple[str, ...]] = {
         # Of two IPN secrets in rotation the first is the vendor's.
         "nowpayments": (
@@ -87,5 +90,6 @@ def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], kno
             *("--oneinch-key", hidden["ONEINCH_API_KEY"], "--token", f"usdterc20={known.token}"),
         ),
         "sendgrid": ("--api-key", hidden["SENDGRID_API_KEY"]),
+        SECOND_NODE: ("--rpc-url", rpc_url, "--lag", str(LAG_BLOCKS)),
     }
     return table[name]

@@ -11,7 +11,7 @@ How a simulator uses it:
 reset). One use meets one fault, in the order in which they were armed. `GET /_control/faults` lists what is still armed.
 `POST /_control/reset` disarms all faults and calls `on_reset(False)`; with `{"books": true}` it calls `on_reset(True)`, which should
 also forget everything. `GET /_control/books` is one object with a JSON list per book; `GET /_control/books/<name>` is one list.
-`GET /_control/calls` says how often each operation was asked for since the simulator started.
+`GET /_control/calls` says how often each operation was asked for since the simulator started, `GET /_control/met` which faults were met.
 
 An operation is the vendor's method and path ("POST /v1/invoice", "GET /v1/payment/{id}": the name within braces does not matter), or
 what `operation_of(request)` says ("sendMessage"), or a webhook's name. An operation that nobody knows is refused when it is armed.
@@ -123,6 +123,7 @@ class Desk:
         self._on_reset = on_reset
         self._armed: list[Fault] = []
         self._calls: Counter[str] = Counter()
+        self._met: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def attach(self, app: Flask) -> Flask:
@@ -159,6 +160,7 @@ class Desk:
         with self._lock:
             for fault in self._armed:
                 if fault.operation == operation:
+                    self._met[operation, fault.mode.value] += 1
                     if fault.times is not None:
                         fault.times -= 1
                         self._armed = [armed for armed in self._armed if armed.times is None or armed.times > 0]
@@ -206,6 +208,10 @@ class Desk:
         @door.get("/calls")
         def calls() -> Any:
             return jsonify(self._calls)
+
+        @door.get("/met")
+        def met() -> Any:
+            return jsonify([{"operation": operation, "mode": mode, "times": times} for (operation, mode), times in sorted(self._met.items())])
 
         @door.get("/books")
         def books() -> Any:

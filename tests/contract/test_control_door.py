@@ -69,6 +69,19 @@ def test_a_status_fault_answers_without_doing_and_is_used_up(http, done):
     assert len(done) == 1
 
 
+def test_the_door_says_which_faults_were_met_and_how_often(http):
+    arm(http, "POST /v1/order", "status", value=503, times=2)
+    arm(http, "GET /v1/order/{id}", "delay", value=0, times=3)
+    for _ in range(3):
+        order(http)
+    http.get("/v1/order/7")
+    http.post("/_control/reset")
+    assert http.get("/_control/met").json() == [
+        {"operation": "GET /v1/order/{}", "mode": "delay", "times": 1},
+        {"operation": "POST /v1/order", "mode": "status", "times": 2},
+    ]
+
+
 def test_a_status_fault_can_carry_any_text(http, done):
     arm(http, "POST /v1/order", "status", value={"status": 200, "body": "<html>"})
     assert (order(http).text, done) == ("<html>", [])

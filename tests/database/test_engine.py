@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from PGP_COMMON import failpoints, shutdown
+from PGP_COMMON.claims import pause_vendor
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome, Phase
 from PGP_COMMON.errors import AnswerLost, BadAnswer, Busy, DatabaseDown, VendorDown
@@ -230,6 +231,30 @@ def test_a_vendor_that_is_down_is_left_alone_by_everybody_and_probed_less_and_le
     assert bench.value("SELECT failures FROM vendor_pause") == 2
     bench.move_clock(400)
     assert bench.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "1") == "done"
+    assert bench.value("SELECT count(*) FROM vendor_pause") == 0
+
+
+def test_a_vendor_whose_failure_another_process_saw_is_forgiven_by_whoever_it_answers(bench: Bench) -> None:
+    # The process that wrote this is gone.
+    with bench.db.reading() as tx:
+        tx.run("INSERT INTO vendor_pause (vendor, until, failures, reason) VALUES ('nowpayments', pgp_now() - interval '1 hour', 8, 'gone')")
+    bench.send(step=VENDOR_STEP)
+    assert bench.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "1") == "done"
+    assert bench.value("SELECT count(*) FROM vendor_pause") == 0
+
+
+def test_a_pause_that_began_while_we_asked_outlives_our_answer_and_is_forgiven_by_the_next(bench: Bench) -> None:
+    def slow(job: Job[None]) -> Commit:
+        with job.db.reading() as tx:
+            pause_vendor(tx, vendor="nowpayments", reason="somebody else saw it fail meanwhile")
+        return effect(job)
+
+    for subject in ("1", "2"):
+        bench.send(subject, step=VENDOR_STEP)
+    assert bench.engine(slow, step=VENDOR_STEP).run(VENDOR_STEP, "1") == "done"
+    assert bench.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "2") == "paused"
+    bench.move_clock(10)
+    assert bench.engine(effect, step=VENDOR_STEP).run(VENDOR_STEP, "2") == "done"
     assert bench.value("SELECT count(*) FROM vendor_pause") == 0
 
 

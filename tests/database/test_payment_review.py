@@ -27,7 +27,6 @@ OBJECTIONS = {
     "below_floor": {"outcome_amount": Decimal("0.0039")},
     "absurd_amount": {"outcome_amount": Decimal(80)},
     "unknown_invoice": {"invoice_id": 123456789, "price_amount": Decimal(21)},
-    "unknown_parent": {"invoice_id": None, "parent_payment_id": 987654321},
 }
 
 
@@ -44,6 +43,29 @@ def test_it_is_booked_to_suspense_and_opens_no_channel(shop: Shop, reason: str) 
     assert shop.value("SELECT count(*) FROM entitlement") == shop.value("SELECT count(*) FROM notification") == 0
     shop.pay(payment | {"updated_at": 1}, "finished")
     assert shop.balance("suspense", asset) == units(payment)
+
+
+def test_a_repeated_deposit_that_overtakes_its_first_payment_waits_for_it(shop: Shop) -> None:
+    order = shop.order()
+    again = order.payment(invoice_id=None, parent_payment_id=987654321)
+    shop.pay(again, "finished")
+    assert (shop.outcome(again), order.state, shop.letters()) == ("observed", "invoiced", [])
+    assert shop.value("SELECT last_error FROM work WHERE step = 'payment.settle' AND state = 'open'") == "its first payment is not known yet"
+    # The first one is known by then: the deposit is more than the order needs, and the owner's.
+    first = order.payment(payment_id=987654321)
+    shop.pay(first, "finished")
+    shop.later(90)
+    shop.settle(within_s=90)
+    assert [shop.outcome(payment) for payment in (first, again)] == ["credited", "credited"]
+
+
+def test_a_repeated_deposit_whose_first_payment_nobody_knows_waits_an_hour_and_then_for_a_person(shop: Shop) -> None:
+    lonely = shop.order().payment(invoice_id=None, parent_payment_id=123454321)
+    shop.pay(lonely, "finished")
+    shop.later(3700)
+    shop.settle(within_s=3700)
+    assert (shop.outcome(lonely), shop.letters()) == ("review: unknown_parent", [("payment.review", "unknown_parent")])
+    assert shop.balance("suspense") == units(lonely)
 
 
 def test_another_price_currency_is_another_price(shop: Shop) -> None:

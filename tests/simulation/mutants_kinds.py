@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 DATABASE, HOSTPAY, COMMON = "tests/database/", "tests/unit/PGP_HOSTPAY_v1/", "tests/unit/PGP_COMMON/"
 MACHINES = "PGP_COMMON/money_machines/"
-ENGINE, WATCH, SIGN = "PGP_COMMON/engine.py", "PGP_HOSTPAY_v1/hostpay3_executor/watch.py", "PGP_HOSTPAY_v1/hostpay3_executor/steps.py"
+CLAIMS, WATCH, SIGN = "PGP_COMMON/claims.py", "PGP_HOSTPAY_v1/hostpay3_executor/watch.py", "PGP_HOSTPAY_v1/hostpay3_executor/steps.py"
 HOSTPAY1, MICROBATCH = "PGP_HOSTPAY_v1/hostpay1_orchestrator/", "PGP_BATCH_v1/microbatchprocessor/"
 TABLES = "migrations/versions/0003_money_path.sql"
 BOOKS = "migrations/versions/0002_work_and_ledger.sql"

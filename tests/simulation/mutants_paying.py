@@ -65,8 +65,8 @@ PAYOUTS = (
     mutant(
         "what was promised is shared out, not what arrived",
         f"{MICROBATCH}endings.py",
-        "parts = share_out(received, [row.units for row in rows])",
-        "parts = share_out(swap.to_units, [row.units for row in rows])",
+        'received=received)\n    logger.info("a conversion is done"',
+        'received=swap.to_units)\n    logger.info("a conversion is done"',
         f"{DATABASE}test_conversion_endings.py::test_what_arrived_is_shared_out_to_the_last_unit",
     ),
     mutant(

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutants_kinds import DATABASE, ENGINE, MACHINES, Mutant, mutant
+from tests.simulation.mutants_kinds import CLAIMS, DATABASE, MACHINES, Mutant, mutant
 
 WORK = (
     mutant(
         "the fence is dropped",
-        ENGINE,
-        "+ CAST(:grace AS int)) END\n             WHERE id = :id AND fence = :fence AND lease_owner = :owner AND state = 'open'",
-        "+ CAST(:grace AS int)) END\n             WHERE id = :id",
+        CLAIMS,
+        "CAST(:lease AS int))) END\n         WHERE id = :id AND fence = :fence AND lease_owner = :owner AND state = 'open'",
+        "CAST(:lease AS int))) END\n         WHERE id = :id",
         f"{DATABASE}test_engine.py::test_a_slow_worker_whose_lease_ran_out_cannot_write_what_another_has_written",
     ),
     mutant(
         "a claim does not look at the lease",
-        ENGINE,
-        "AND (lease_until IS NULL OR lease_until <= pgp_now())\n                   AND not_before",
+        CLAIMS,
+        "AND (lease_until IS NULL OR lease_until <= pgp_now())\n           AND not_before",
         "AND not_before",
         f"{DATABASE}test_engine.py::test_twenty_deliveries_at_once_have_one_effect",
     ),
     mutant(
         "a held delivery is forgotten and nobody comes back",
-        ENGINE,
-        "attempts = attempts + 1, wake_at = pgp_now() + make_interval(secs => CAST(:lease AS int) + CAST(:grace AS int))",
-        "attempts = attempts + 1, wake_at = pgp_now() + make_interval(secs => 9999 * CAST(:grace AS int))",
+        CLAIMS,
+        "wake_at = pgp_now() + make_interval(secs => :lease)\n         WHERE step",
+        "wake_at = pgp_now() + make_interval(secs => 9999 * CAST(:lease AS int))\n         WHERE step",
         f"{DATABASE}test_races_work.py::test_whoever_finds_it_held_goes_away_and_the_sweep_comes_back_when_the_holder_has_died",
     ),
     mutant(
@@ -35,9 +35,9 @@ WORK = (
     ),
     mutant(
         "a switched off machine goes on",
-        ENGINE,
-        "\n                   AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)\n                RETURNING",
-        "\n                RETURNING",
+        CLAIMS,
+        "\n           AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)\n        RETURNING",
+        "\n        RETURNING",
         f"{DATABASE}test_engine.py::test_a_switched_off_machine_takes_no_work_and_goes_on_when_it_is_switched_on",
     ),
     mutant(

@@ -22,6 +22,10 @@ class PlayError(PgpError):
     """The play did not go on."""
 
 
+class NoAnswerError(PlayError):
+    """Nobody answered: what was asked for may have been done."""
+
+
 # How often, and after how long, a service that says it is busy is asked again.
 BUSY_TRIES, BUSY_WAIT_S = 10, 0.5
 
@@ -48,10 +52,13 @@ class World:
         services = {service["name"]: service["url"] for service in status["services"]}
         return cls(httpx.Client(timeout=30, trust_env=False), services, status["simulators"], status["rpc_url"], known, **more)
 
-    def control(self, simulator: str, path: str, body: Any = None) -> Any:
-        """Use a simulator's control door. Raises PlayError when it refuses or does not answer."""
+    def control(self, simulator: str, path: str, body: Any = None, *, repeatable: bool = False) -> Any:
+        """Use a simulator's control door. Raises PlayError when it refuses, NoAnswerError when it does not answer.
+
+        With a body something is done there, and done again when no answer comes only if that is `repeatable`.
+        """
         url = f"{self.simulators[simulator]}/_control/{path}"
-        answer = self._ask("GET", url, repeatable=True) if body is None else self._ask("POST", url, repeatable=False, json=body)
+        answer = self._ask("GET", url, repeatable=True) if body is None else self._ask("POST", url, repeatable=repeatable, json=body)
         if answer.is_error:
             raise PlayError(f"{simulator} {path}: {answer.status_code} {answer.text[:200]}")
         return answer.json()
@@ -86,7 +93,7 @@ class World:
             except httpx.TransportError as error:
                 never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if self.over.is_set() or time.monotonic() > deadline or not (repeatable or never_arrived):
-                    raise PlayError(f"{method} {url}: no answer ({type(error).__name__})") from error
+                    raise NoAnswerError(f"{method} {url}: no answer ({type(error).__name__})") from error
             time.sleep(TICK_S)
 
     def messages(self, chat_id: int) -> list[Any]:

@@ -56,6 +56,13 @@ def doors(telegram: Telegram) -> Blueprint:
     def put(chat_id: int) -> tuple[Response, int]:
         return answer(lambda order: put_member(telegram, known_chat(telegram, chat_id), order))
 
+    _add_looks(telegram, door)
+    return door
+
+
+def _add_looks(telegram: Telegram, door: Blueprint) -> None:
+    """Add the doors through which one only looks."""
+
     @door.get("/chats")
     def all_chats() -> Response:
         return jsonify([shapes.chat(telegram.world, row) for row in telegram.world.books.all("SELECT * FROM chats ORDER BY id")])
@@ -65,8 +72,12 @@ def doors(telegram: Telegram) -> Blueprint:
         rows = telegram.world.books.all(
             "SELECT * FROM messages WHERE chat_id = ? AND message_id > ? ORDER BY message_id", (chat_id, request.args.get("after", 0, int))
         )
-        marks = ({"outgoing": bool(row["outgoing"]), "deleted": bool(row["deleted"])} for row in rows)
-        return jsonify([json.loads(row["body"]) | mark for row, mark in zip(rows, marks, strict=True)])
+        return jsonify([marked(row) for row in rows])
+
+    @door.get("/messages")
+    def everywhere() -> Response:
+        rows = telegram.world.books.all("SELECT * FROM messages WHERE date >= ? ORDER BY date, chat_id, message_id", (request.args.get("since", 0, int),))
+        return jsonify([marked(row) for row in rows])
 
     @door.get("/chats/<int(signed=True):chat_id>/members")
     def members(chat_id: int) -> Response:
@@ -74,7 +85,11 @@ def doors(telegram: Telegram) -> Blueprint:
         world = telegram.world
         return jsonify([shapes.member(world, world.member(chat_id, row["user_id"])) | {"invite_link": row["link"]} for row in rows])
 
-    return door
+
+def marked(row: Row) -> Json:
+    """A message as it was sent, with whose it is and whether it is still there."""
+    body: Json = json.loads(row["body"])
+    return body | {"outgoing": bool(row["outgoing"]), "deleted": bool(row["deleted"])}
 
 
 def play(telegram: Telegram, order: Json) -> Json:

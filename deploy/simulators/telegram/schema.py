@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS messages (
     chat_id INTEGER NOT NULL, message_id INTEGER NOT NULL, outgoing INTEGER NOT NULL, date INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL, PRIMARY KEY (chat_id, message_id)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS messages_by_date ON messages (date);
 CREATE TABLE IF NOT EXISTS callbacks (
     id TEXT PRIMARY KEY, user_id INTEGER NOT NULL, chat_id INTEGER NOT NULL, message_id INTEGER NOT NULL, data TEXT NOT NULL,
     date INTEGER NOT NULL, answer TEXT

@@ -52,6 +52,15 @@ def test_a_time_out_may_also_mean_that_nothing_was_sent(started: TelegramWorld):
     assert sent(started) == []
 
 
+def test_everybodys_messages_since_a_moment_can_be_read_at_once(world: TelegramWorld):
+    for user in (ANN, {"id": 43, "first_name": "Bob"}):
+        world.control("/updates", {"user": user, "text": "hello"})
+    said = world.look("/messages")
+    assert [(message["chat"]["id"], message["text"], message["outgoing"]) for message in said] == [(42, "hello", False), (43, "hello", False)]
+    assert world.look(f"/messages?since={said[-1]['date']}")
+    assert world.look(f"/messages?since={said[-1]['date'] + 1}") == []
+
+
 def test_a_doubled_request_is_two_messages(started: TelegramWorld):
     started.fault("sendMessage", "duplicate")
     assert started.ask(hello).message_id == started.look("/chats/42/messages")[-1]["message_id"]

@@ -12,7 +12,7 @@ from eth_hash.auto import keccak
 
 from PGP_COMMON.clients.ethereum import MOST_GAS, Ethereum
 from PGP_COMMON.clients.ethereum_answers import Nonces, Outcome, outcome_of, read_signed, read_transfer, read_transfer_call, transfer_call
-from PGP_COMMON.errors import AnswerLost, BadAnswer, BadInput, Misconfigured, Refused, Throttled, VendorDown
+from PGP_COMMON.errors import AnswerLost, BadAnswer, BadInput, Misconfigured, Refused, Throttled, TryAgain, VendorDown
 
 USDT = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
 WALLET = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
@@ -288,8 +288,9 @@ def test_a_node_that_lags_does_not_leave_arrivals_out():
     lagging = node({"eth_getBlockByNumber": None, "eth_getLogs": []})
     current = node({"eth_getBlockByNumber": {"number": "0x64"}, "eth_getLogs": [log(7)]})
     assert len(ethereum(lagging, current).transfers_to("usdterc20", WALLET, from_block=0, to_block=100)) == 1
-    with pytest.raises(VendorDown):
+    with pytest.raises(TryAgain) as behind:
         ethereum(lagging).transfers_to("usdterc20", WALLET, from_block=0, to_block=100)
+    assert not isinstance(behind.value, VendorDown)
 
 
 def test_only_transfers_count_and_none_that_was_taken_back():
@@ -337,10 +338,30 @@ def test_errors_of_a_node_say_what_to_do_next():
     with pytest.raises(Refused):
         error(-32600, "up to a 10 block range", status=400).balance("eth", WALLET)
     with pytest.raises(VendorDown):
-        error(-32000, "header not found").balance("eth", WALLET)
+        error(-32000, "internal error").balance("eth", WALLET)
     with pytest.raises(VendorDown) as refused:
         ethereum(answering({"message": "Must be authenticated!"}, 401)).balance("eth", WALLET)
     assert refused.value.data["code"] == "key_refused"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "BlockOutOfRangeError: block height is 21 but requested was 12",
+        "header not found",
+        "Unknown block",
+        "missing trie node ab (path )",
+        "historical state cd is not available",
+    ],
+)
+@pytest.mark.parametrize("code", [-32602, -32000])
+def test_a_block_that_a_node_does_not_have_is_asked_of_the_other_one_and_later(words: str, code: int):
+    forgetful = node({"eth_getBalance": RpcError(code, words)})
+    assert ethereum(forgetful, node({"eth_getBalance": "0x5"})).balance("eth", WALLET, block=12) == 5
+    with pytest.raises(TryAgain) as behind:
+        ethereum(forgetful).balance("eth", WALLET, block=12)
+    # The node is well: nobody else has to leave it alone.
+    assert not isinstance(behind.value, VendorDown)
 
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"id": 1}, None])

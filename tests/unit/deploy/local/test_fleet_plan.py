@@ -35,7 +35,7 @@ def programs(made: Plan) -> dict[str, Program]:
 
 def test_everything_starts_after_what_it_needs(made: Plan) -> None:
     stages = {stage.name: {program.kind for program in stage.programs} for stage in made.stages}
-    assert list(stages) == ["infrastructure", "schema and token", "wallet", "vendors and queues", "services", "webhook", "scheduler"]
+    assert list(stages) == ["infrastructure", "schema, token and second node", "wallet", "vendors and queues", "services", "webhook", "scheduler"]
     assert (stages["infrastructure"], stages["vendors and queues"], stages["services"]) == (
         {"infrastructure"},
         {"simulator", "emulator"},
@@ -90,6 +90,21 @@ def test_a_person_may_have_his_own_database_and_cache_and_intervals(tmp_path: Pa
     assert {program.name for program in made.stages[0].programs} == {"anvil"}
     assert made.places["database_url"] == theirs["DATABASE_URL"]
     assert programs(made)["pgp-hostpay2-v1"].env["SWAP_POLL_S"] == "9"
+
+
+def test_the_fleet_sees_the_chain_at_two_addresses_and_the_vendors_see_it_themselves(made: Plan, state: StateDir) -> None:
+    fleet = Fleet(state, {})
+    chain, laggard = fleet.rpc_url, fleet.simulators["laggard"]
+    given = programs(made)
+    assert given["pgp-hostpay3-v1"].env["ETHEREUM_RPC_URL"] == f"{chain},{laggard}"
+    assert made.places["rpc_url"] == chain
+    for name in ("laggard", "nowpayments", "changenow"):
+        assert chain in given[name].argv
+        assert laggard not in given[name].argv
+    assert given["pgp-notifications-v1"].env["EXPLORER_URL"] == f"{chain}/tx"
+    # The wallet is opened over both addresses, so the second node runs before that.
+    stages = [{program.name for program in stage.programs} for stage in made.stages]
+    assert next(place for place, names in enumerate(stages) if "laggard" in names) < next(place for place, names in enumerate(stages) if "wallet-init" in names)
 
 
 def test_a_second_plan_is_the_first_one(state: StateDir, made: Plan) -> None:
