@@ -132,6 +132,8 @@ def test_two_that_say_the_same_are_each_found_once(harbour, dumped):
     adopt(later)
     assert [later.transfer(one).state for one in asked] == ["signed", "signed", "requested"]
     go_on(later)
+    kept = later.rows("SELECT action, reason FROM audit_log WHERE action LIKE 'wallet.%' AND actor <> '' ORDER BY id")
+    assert kept[-4:] == [*[("wallet.adopt", "a drill")] * 2, ("wallet.home", "a drill"), ("wallet.unfreeze", "adopted")]
     assert harbour.test_chain.received(address, token=True) == 15 * DOLLAR
 
 

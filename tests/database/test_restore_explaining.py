@@ -350,6 +350,8 @@ def test_an_owner_who_was_paid_by_what_nothing_explains_gets_no_payout_until_tha
     loss = later.account_of(ledger.loss_expense("usdterc20"))
     explain(later, "--loss", "--owner", str(owner))
     assert later.account_of(ledger.loss_expense("usdterc20")) == loss + 100 * DOLLAR
+    assert {action for (action,) in later.rows("SELECT action FROM audit_log")} >= {"wallet.import", "wallet.home", "wallet.explain"}
+    assert later.count("audit_log", "action IN ('wallet.import', 'wallet.explain') AND starts_with(subject, 'transaction 0x')") == 2
     assert ("wallet.loss", f"owner {owner}", "paid_before_the_restore") in later.letters()
     with pytest.raises(AssertionError, match="stopped"):
         payout_of(later, owner)
