@@ -12,7 +12,7 @@ from PGP_COMMON.errors import BadInput, BrokenRule, Conflict, NotFound
 from PGP_COMMON.money_machines import ledger
 from PGP_COMMON.operators import books
 from tests.support.earnings import DOLLAR, ETHER, Town, a_town
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.verbs import Operator, at_once
 
 
 @pytest.fixture
@@ -22,8 +22,7 @@ def town(database_url: str) -> Iterator[Town]:
 
 
 @pytest.fixture
-def pgp(town: Town, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
+def pgp(town: Town, woken: list[tuple[str, str]]) -> Operator:
     return Operator(town._environment)
 
 

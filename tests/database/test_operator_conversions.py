@@ -11,7 +11,7 @@ from PGP_COMMON.money_machines import swaps
 from PGP_COMMON.money_machines.swaps import Swap
 from PGP_COMMON.operators import conversions
 from tests.support.earnings import DOLLAR, ETHER, Town, a_town
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.verbs import Operator, at_once
 
 BOUGHT = 3000 * DOLLAR
 
@@ -23,8 +23,7 @@ def town(database_url: str) -> Iterator[Town]:
 
 
 @pytest.fixture
-def pgp(town: Town, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
+def pgp(town: Town, woken: list[tuple[str, str]]) -> Operator:
     return Operator(town._environment)
 
 

@@ -13,7 +13,7 @@ from PGP_COMMON.money_machines import arrivals, ledger, wallet
 from PGP_COMMON.money_machines import payments as machine
 from PGP_COMMON.operators import payments
 from tests.support.sales import ETHER, Payment, Shop, fee, units
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.verbs import Operator, at_once
 
 OURS, BUYERS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 OPENING = 5 * ETHER
@@ -60,11 +60,6 @@ def shop(database_url: str, settings: dict[str, str]) -> Iterator[Counter]:
     yield made
     made.check_books()
     made.close()
-
-
-@pytest.fixture
-def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    return deaf_queue(monkeypatch)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from PGP_COMMON.money_machines import ledger, transfers
 from PGP_COMMON.operators import payouts, swaps
 from tests.support.earnings import DOLLAR
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import Harbour, TestChain, a_chain, a_harbour
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.hostpay import Harbour, TestChain
+from tests.support.verbs import Operator, at_once
 
 UNITS = 100 * DOLLAR
 IN_FLIGHT = ledger.in_flight("usdterc20")
@@ -20,25 +20,12 @@ COST = ledger.swap_expense("usdterc20")
 HASH = "ab" * 32
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
 @pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        made.known_breaches = ()
-        yield made
-        made.check_invariants()
-        made.check_books()
-
-
-@pytest.fixture
-def pgp(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
-    return Operator(harbour._environment)
+def harbour(harbour: Harbour) -> Iterator[Harbour]:
+    harbour.known_breaches = ()
+    yield harbour
+    harbour.check_invariants()
+    harbour.check_books()
 
 
 @pytest.fixture

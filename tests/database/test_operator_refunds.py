@@ -12,8 +12,8 @@ from PGP_COMMON.errors import Conflict
 from PGP_COMMON.money_machines import arrivals, ledger
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import Harbour, TestChain, a_chain, a_harbour
-from tests.support.verbs import Operator, deaf_queue
+from tests.support.hostpay import Harbour, TestChain
+from tests.support.verbs import Operator
 
 WEI = ETHER // 50
 
@@ -22,26 +22,13 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
 @pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        # `in_suspense` puts the payment where it is by hand: its history does not say how it came there.
-        made.known_breaches = ("I18 payment",)
-        yield made
-        made.check_invariants()
-        made.check_books()
-
-
-@pytest.fixture
-def pgp(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
-    return Operator(harbour._environment)
+def harbour(harbour: Harbour) -> Iterator[Harbour]:
+    # `in_suspense` puts the payment where it is by hand: its history does not say how it came there.
+    harbour.known_breaches = ("I18 payment",)
+    yield harbour
+    harbour.check_invariants()
+    harbour.check_books()
 
 
 def in_suspense(harbour: Harbour, *, asset: str = "eth", units: int = WEI) -> str:

@@ -11,30 +11,17 @@ from PGP_COMMON.money_machines import ledger, transfers
 from PGP_COMMON.operators import transfers as moves
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain
+from tests.support.verbs import Operator, at_once
 
 IN_FLIGHT = ledger.in_flight("usdterc20")
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
 @pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
-        made.known_breaches = ()
-        made.check_invariants()
-
-
-@pytest.fixture
-def pgp(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
-    return Operator(harbour._environment)
+def harbour(harbour: Harbour) -> Iterator[Harbour]:
+    harbour.known_breaches = ()
+    yield harbour
+    harbour.check_invariants()
 
 
 def signed(harbour: Harbour, *, account: str = "equity", asset: str = "usdterc20", units: int = DOLLAR) -> int:

@@ -12,37 +12,20 @@ from PGP_COMMON.operators import treasury
 from PGP_HOSTPAY_v1.hostpay2_status_checker.reconciling import LASTS_S
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
-from tests.support.verbs import Operator, at_once, deaf_queue
+from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain
+from tests.support.verbs import Operator, at_once
 
 RESERVE = 2 * 10**16
 # The platform's own, at the start of every test.
 OWN_WEI, OWN_USDT = 5 * ETHER, 5_000 * DOLLAR
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
 @pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        made.known_breaches = ()
-        yield made
-        made.check_invariants()
-        made.check_books()
-
-
-@pytest.fixture
-def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    return deaf_queue(monkeypatch)
-
-
-@pytest.fixture
-def pgp(harbour: Harbour, woken: list[tuple[str, str]]) -> Operator:
-    return Operator(harbour._environment)
+def harbour(harbour: Harbour) -> Iterator[Harbour]:
+    harbour.known_breaches = ()
+    yield harbour
+    harbour.check_invariants()
+    harbour.check_books()
 
 
 def final(harbour: Harbour, transfer_id: int) -> None:

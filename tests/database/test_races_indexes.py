@@ -15,13 +15,7 @@ from tests.support.country import Country, a_country
 from tests.support.crowd import at_once
 from tests.support.earnings import DOLLAR
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import TestChain, a_chain
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
+from tests.support.hostpay import TestChain
 
 
 @pytest.fixture

@@ -15,16 +15,10 @@ from PGP_COMMON.money_machines import dead_letters, transfers, wallet
 from PGP_HOSTPAY_v1.hostpay3_executor import steps
 from tests.support.crowd import a_crowd, at_once
 from tests.support.earnings import DOLLAR
-from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_harbour
 
 # Three times as many as a wallet has slots.
 TRANSFERS, SLOTS = 200, 64
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
 
 
 @pytest.fixture

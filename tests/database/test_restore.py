@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from PGP_COMMON.errors import Conflict
 from tests.support import postgres, restoring
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import GWEI, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import GWEI, Harbour
 from tests.support.restoring import agree, direct, hurry_all, ordered, read_chain, reconcile, transfer_of, verb
 
 AWAY = "this is not the database that the wallet was opened in"
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 # --- it knows by itself

@@ -17,22 +17,10 @@ from PGP_COMMON.money_machines import adopting, wallet
 from tests.support import restoring
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, GWEI, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, GWEI, Harbour, TestChain
 from tests.support.restoring import agree, direct, hurry_all, ordered, read_chain, reconcile, transfer_of, verb
 
 Lost = Callable[[], Harbour]
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 @pytest.fixture

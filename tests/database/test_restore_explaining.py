@@ -16,16 +16,10 @@ from PGP_COMMON.money_machines.audit import Act
 from tests.support import restoring
 from tests.support.earnings import BITCOIN, DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_harbour
 from tests.support.restoring import agree, read_chain, verb
 
 Lost = Callable[..., Harbour]
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
 
 
 @pytest.fixture

@@ -12,16 +12,10 @@ from PGP_COMMON.money_machines.payouts import Payout
 from PGP_COMMON.money_machines.spending import Limits
 from PGP_COMMON.runtime import Runtime
 from tests.support.earnings import DOLLAR, ETHER, Town, a_town
-from tests.support.hostpay import Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import Harbour, TestChain, a_harbour
 
 # Ten dollars at the exchange's 3 500.
 TEN_DOLLARS = ETHER * 10 // 3500
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from PGP_COMMON.money_machines import ledger, payout_ends, payouts, shares, swap
 from PGP_COMMON.money_machines.payouts import Payout, Release
 from tests.support.earnings import DOLLAR, ETHER, Town
 from tests.support.fake_exchange import an_address
-from tests.support.verbs import Operator, deaf_queue
+from tests.support.verbs import Operator
 
 
 class Street(Town):
@@ -130,8 +130,7 @@ def street(database_url: str) -> Iterator[Street]:
 
 
 @pytest.fixture
-def pgp(street: Street, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    deaf_queue(monkeypatch)
+def pgp(street: Street, woken: list[tuple[str, str]]) -> Operator:
     return Operator(street._environment)
 
 

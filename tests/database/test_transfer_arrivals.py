@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from PGP_COMMON.money_machines import arrivals, ledger, reconciliations, swaps
 from PGP_HOSTPAY_v1.hostpay2_status_checker.reconciling import LASTS_S
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour
 
 GWEI = 10**9
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 def unpaid(harbour: Harbour, *, units: int, fee: int = 0, asset: str = "eth") -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,18 +16,6 @@ from tests.support.fake_exchange import an_address
 from tests.support.hostpay import CHAIN_ID, Harbour, TestChain, a_chain, a_harbour
 
 GWEI = 10**9
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 def sign(harbour: Harbour, asked: int) -> str:

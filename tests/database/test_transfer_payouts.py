@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import Harbour
 
 UNITS = 100 * DOLLAR
 IN_FLIGHT = ledger.in_flight("usdterc20")
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,10 @@ from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.executor_model import Crash
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import CHAIN_ID, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import CHAIN_ID, Harbour
 
 GWEI = 10**9
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 def finish(harbour: Harbour, asked: int, state: str = "final") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,9 @@ from PGP_COMMON.errors import BadAnswer, BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
-from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
+from tests.support.hostpay import CHAIN_ID, FINAL_BLOCKS, Harbour, TestChain
 
 Verb = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with a_chain() as made:
-        yield made
 
 
 @pytest.fixture
@@ -148,12 +142,6 @@ def test_showing_a_wallet_says_what_it_may_spend(verb):
 
 
 # --- a stuck nonce
-
-
-@pytest.fixture
-def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
-    with a_harbour(database_url, chain) as made:
-        yield made
 
 
 def fill(harbour: Harbour, *words: str) -> str:

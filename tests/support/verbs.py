@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from PGP_COMMON import cli
 from PGP_COMMON.cli import operator
-from PGP_COMMON.cloudtasks import BaseCloudTasksClient
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.errors import BrokenRule, PgpError
 from PGP_COMMON.money_machines.audit import Act
@@ -56,13 +55,6 @@ def _app(verb: str) -> typer.Typer:
     function: Callable[..., None] = getattr(module, verb)
     single.command()(function)
     return single
-
-
-def deaf_queue(monkeypatch: Any) -> list[tuple[str, str]]:
-    """A queue that nobody hears: what an operator's moves would wake, by step and subject; the rows are found all the same."""
-    woken: list[tuple[str, str]] = []
-    monkeypatch.setattr(BaseCloudTasksClient, "wake", lambda _self, wakes: woken.extend((wake.step, wake.subject) for wake in wakes))
-    return woken
 
 
 def at_once(*acts: Callable[[], object]) -> list[object]:
