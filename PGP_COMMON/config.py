@@ -78,9 +78,9 @@ class BaseConfigManager:
         return CachedSecrets(GoogleSecretManager(self._environ.get("CLOUD_TASKS_PROJECT_ID", "")), ttl_s=ttl_s)
 
     def _raw(self, setting: Setting) -> str | None:
-        """What is written for a setting; an environment variable wins over the secret source."""
+        """What is written for a setting; an environment variable wins over the secret source, in whose file a plain setting may stand as well."""
         text = self._environ.get(setting.name)
-        if not text and setting.secret:
+        if not text and (setting.secret or (self._environ.get("SECRETS_FILE") and setting.name != "SECRETS_FILE")):
             text = self._secrets.get(setting.name)
         return text or setting.default
 
