@@ -16,6 +16,7 @@ FLAG = "--target"
 LOCAL, COMPOSE = "local", "compose"
 # Where docker-compose.yml and the .env beside it are.
 CHECKOUT = Path(__file__).resolve().parents[2]
+OPERATOR = "operator"
 # Another program that understands the same file and the same words: PGP_COMPOSE="podman-compose", or docker's with flags of its own.
 DEFAULT_COMPOSE = "docker compose"
 
@@ -47,4 +48,5 @@ def _parted(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def command(compose: str, verb: Sequence[str], *, terminal: bool) -> list[str]:
     """The operator's container, for as long as one verb takes; it starts nothing else."""
-    return [*shlex.split(compose), "run", "--rm", "--no-deps", *([] if terminal else ["-T"]), "operator", "pgp", *verb]
+    # Docker finds the container in its profile by itself; podman-compose wants to be told.
+    return [*shlex.split(compose), "--profile", OPERATOR, "run", "--rm", "--no-deps", *([] if terminal else ["-T"]), OPERATOR, "pgp", *verb]

@@ -62,6 +62,11 @@ def secrets_of() -> dict[str, tuple[str, ...]]:
     }
 
 
+def host(name: str) -> str:
+    """A vendor's name in the project's network: with a dot in it, since Telegram refuses a button that leads to a bare word."""
+    return f"{name}.test"
+
+
 def books() -> list[str]:
     """The volumes in which the simulators and the chain keep their books."""
     return [f"books-{name}" for name in (NODE, SECOND_NODE, *VENDORS)]
@@ -78,7 +83,8 @@ def _simulator(name: str) -> list[str]:
     settings = ("TELEGRAM_BOT_USERNAME",) if name == "telegram" else ()
     command = ("python", "-m", "deploy.sandbox", name)
     ready = answers("/_control/books") if name in VENDORS else listens(PORT)
-    return [*_container(name, command, waits, "    restart: unless-stopped", *ready, has_books=True), *environment(settings)]
+    network = f"    networks: {{default: {{aliases: [{host(name)}]}}}}"
+    return [*_container(name, command, waits, "    restart: unless-stopped", network, *ready, has_books=True), *environment(settings)]
 
 
 def services() -> list[str]:
@@ -101,7 +107,7 @@ def services() -> list[str]:
 
 def render_env() -> str:
     """The .env that selects the sandbox: addresses and intervals, and no secret."""
-    simulators = {name: f"http://{name}:{PORT}" for name in (*VENDORS, SECOND_NODE)}
+    simulators = {name: f"http://{host(name)}:{PORT}" for name in (*VENDORS, SECOND_NODE)}
     base = f"http://{HOST}:{EDGE_PORT}"
     values = {
         "COMPOSE_PROFILES": "sandbox",

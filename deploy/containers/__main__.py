@@ -17,7 +17,7 @@ from deploy.containers.project import Project
 NEEDED = ("buildah", "podman", "runc", "netavark", "debootstrap", "apt-get")
 ELSEWHERE = ("/usr/lib/podman", "/usr/libexec/podman")
 # So many containers are killed, one after another, while one demonstration plays.
-KILLS_A_DEMO = 5
+KILLS_A_DEMO = 1
 
 
 def flags() -> argparse.Namespace:

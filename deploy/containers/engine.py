@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import venv
 from collections.abc import Mapping
@@ -25,6 +26,13 @@ events_logger = "none"
 [network]
 network_backend = "netavark"
 """
+# podman-compose ties a container to those that it waits for, and then podman runs ended jobs anew at each start. Docker does not, so it is left out.
+PODMAN = """\
+#!/bin/bash
+words=()
+for word in "$@"; do [[ $word == --requires=* ]] || words+=("$word"); done
+exec {podman} "${{words[@]}}"
+"""
 
 
 class EngineError(RuntimeError):
@@ -42,9 +50,14 @@ class Engine:
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{self.work}/store"\nrunroot = "{self.work}/run"\n'
         for name, text in {"containers.conf": CONTAINERS_CONF, "storage.conf": storage, "registries.conf": "unqualified-search-registries = []\n"}.items():
             (self.work / name).write_text(text)
+        wrapper = self.work / "bin" / "podman"
+        wrapper.parent.mkdir(exist_ok=True)
+        path = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != wrapper.parent)
+        wrapper.write_text(PODMAN.format(podman=shutil.which("podman", path=path) or "/usr/bin/podman"))
+        wrapper.chmod(0o755)
         self.env = {
             **os.environ,
-            "PATH": f"{self.tools}/bin:{os.environ['PATH']}",
+            "PATH": f"{wrapper.parent}:{self.tools}/bin:{os.environ['PATH']}",
             "CONTAINERS_CONF": str(self.work / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.work / "storage.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(self.work / "registries.conf"),

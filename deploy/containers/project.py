@@ -123,8 +123,8 @@ class Project:
     def memory(self) -> dict[str, str]:
         """What each running container takes, as podman says it."""
         rows = json.loads(self.engine.podman("stats", "--no-stream", "--format", "json") or "[]")
-        services = {container.name: container.service for container in self.containers()}
-        return {services.get(row["name"], row["name"]): str(row["mem_usage"]).partition(" /")[0] for row in rows}
+        services = {container.name: container.service for container in self.containers() if container.state == "running"}
+        return {services[row["name"]]: str(row["mem_usage"]).partition(" /")[0] for row in rows if row["name"] in services}
 
     def open_ports(self) -> dict[str, list[str]]:
         """Which ports are open to this machine, by service."""

@@ -35,7 +35,9 @@ def test_without_a_target_the_words_are_for_this_machine(called: list[list[str]]
 @pytest.mark.parametrize("words", [["--target", "compose", "trace", "1", "--parts"], ["--target=compose", "trace", "1", "--parts"]])
 def test_with_the_target_compose_the_verb_runs_in_the_projects_network(called: list[list[str]], words: list[str]) -> None:
     targets.aimed(words)
-    assert called == [["some-compose", "--project-name", "x", "run", "--rm", "--no-deps", "-T", "operator", "pgp", "trace", "1", "--parts"]]
+    assert called == [
+        ["some-compose", "--project-name", "x", "--profile", "operator", "run", "--rm", "--no-deps", "-T", "operator", "pgp", "trace", "1", "--parts"]
+    ]
     assert (Path.cwd() / "docker-compose.yml").exists()
 
 
