@@ -75,8 +75,8 @@ def split(
     _hand_out(out, {**_handed(out), **given}, where=str(file))
 
 
-@app.command("hand-out")
-def hand_out(out: OutOption, missing: Annotated[Missing, typer.Option(help="make: the sandbox's own, vendors' credentials and all")] = Missing.REFUSE) -> None:
+@app.command()
+def deliver(out: OutOption, missing: Annotated[Missing, typer.Option(help="make: the sandbox's own, vendors' credentials and all")] = Missing.REFUSE) -> None:
     """See to it that each container has its own secrets: the job that every container waits for; what is there is kept."""
     known = _handed(out)
     if missing is Missing.MAKE:

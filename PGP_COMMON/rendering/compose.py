@@ -95,7 +95,7 @@ def _edge() -> list[str]:
 
 def _secrets() -> list[str]:
     """The one job that sees every secret: it hands each container its own, as root, without a network, and ends."""
-    command = ["pgp", "secrets", "hand-out", "--out", "/secrets", "--missing", "${PGP_SECRETS_MISSING:-refuse}"]
+    command = ["pgp", "secrets", "deliver", "--out", "/secrets", "--missing", "${PGP_SECRETS_MISSING:-refuse}"]
     everybody = [POSTGRES, *secrets_of(), *sandbox.secrets_of()]
     return [
         *program("secrets", command, {}, secrets=False, volumes=[f"secrets-{name}:/secrets/{name}" for name in everybody]),

@@ -169,11 +169,8 @@ def test_the_committed_env_selects_the_sandbox_and_holds_no_secret(compose: dict
     # Every line is asked for, and every vendor's address is one of the sandbox.
     asked = {found["name"] for found in VARIABLE.finditer(json.dumps(compose))}
     assert set(given) - {"COMPOSE_PROFILES"} <= asked
-    hosts = {
-        f"http://{name}:{sandbox.NODE_PORT if name == sandbox.NODE else 8080}"
-        for name, entry in compose["services"].items()
-        if entry.get("profiles") == ["sandbox"]
-    }
+    hosts = {f"http://{alias}:8080" for name in sandbox.VENDORS for alias in compose["services"][name]["networks"]["default"]["aliases"]}
+    hosts |= {f"http://{sandbox.NODE}:{sandbox.NODE_PORT}"}
     urls = {name: value for name, value in given.items() if name.endswith("_URL") and name != "BASE_URL"}
     assert len(urls) == 8
     assert [name for name, value in urls.items() if not any(value.startswith(host) for host in hosts)] == []

@@ -90,19 +90,19 @@ def test_a_rotated_secret_reaches_a_container_that_runs_and_the_others_stay(tmp_
 def test_the_job_refuses_what_nobody_has_given_and_is_content_with_what_is_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(Misconfigured) as error:
-        secrets.hand_out(out)
+        secrets.deliver(out)
     assert "NOWPAYMENTS_API_KEY is missing (NOWPayments' API key)" in str(error.value)
     assert "pgp secrets split --from - --out /secrets" in str(error.value)
     assert not out.exists()
     secrets.split(out, source(tmp_path))
     before = {each: each.read_text() for each in out.rglob("*") if each.is_file()}
-    secrets.hand_out(out)
+    secrets.deliver(out)
     assert {each: each.read_text() for each in out.rglob("*") if each.is_file()} == before
 
 
 def test_the_sandbox_makes_all_that_is_missing_once_even_if_it_is_stopped_in_the_middle(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    secrets.hand_out(out, secrets.Missing.MAKE)
+    secrets.deliver(out, secrets.Missing.MAKE)
     before = {each: each.read_text() for each in out.rglob("*") if each.is_file()}
     assert {each.parent.name for each in before} == {"postgres", *secrets_of(), *sandbox.secrets_of()}
     for container, names in sandbox.secrets_of().items():
@@ -111,7 +111,7 @@ def test_the_sandbox_makes_all_that_is_missing_once_even_if_it_is_stopped_in_the
     # As if a first run had come no further than these.
     for container in ("postgres", "pgp-server-v1", "telegram", "webhook"):
         shutil.rmtree(out / container)
-    secrets.hand_out(out, secrets.Missing.MAKE)
+    secrets.deliver(out, secrets.Missing.MAKE)
     assert {each: each.read_text() for each in out.rglob("*") if each.is_file()} == before
 
 
