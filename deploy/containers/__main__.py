@@ -17,7 +17,7 @@ from deploy.containers.project import Project
 NEEDED = ("buildah", "podman", "runc", "netavark", "debootstrap", "apt-get")
 ELSEWHERE = ("/usr/lib/podman", "/usr/libexec/podman")
 # So many containers are killed, one after another, while one demonstration plays.
-KILLS_A_DEMO = 1
+KILLS_A_DEMO = 3
 
 
 def flags() -> argparse.Namespace:
@@ -28,7 +28,6 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--kills-a-demo", type=int, default=KILLS_A_DEMO)
     parser.add_argument("--build-only", action="store_true", help="lint and build the images, show them, start nothing")
     parser.add_argument("--skip-build", action="store_true", help="take the images that the last run built")
-    parser.add_argument("--keep", action="store_true", help="leave the project running")
     return parser.parse_args()
 
 
@@ -84,6 +83,9 @@ def shown(project: Project, asked: argparse.Namespace, tell: proof.Tell) -> None
     chosen = {"all": sorted(names), "none": []}.get(asked.kill, asked.kill.split(","))
     for first in range(0, len(chosen), asked.kills_a_demo):
         proof.survives_kills(project, chosen[first : first + asked.kills_a_demo], tell)
+    if chosen:
+        tell(f"after all {len(chosen)} kills everything is healthy again within {project.wait_ready():.0f} s")
+        proof.doctor(project, tell)
     proof.keeps_its_data(project, payment, tell)
     proof.no_secret_escapes(project, tell)
 
@@ -104,12 +106,13 @@ def main() -> int:
         proof.image(engine, tell)
         if not asked.build_only:
             shown(project, asked, tell)
+            project.down(volumes=True)
+            proof.production(engine, free_port(), tell)
     except EngineError as error:
         tell(f"this does not hold: {error}")
         return 1
     finally:
-        if not asked.keep:
-            project.down(volumes=True)
+        project.down(volumes=True)
     tell("every claim holds")
     return 0
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -38,10 +39,12 @@ class Container:
 class Project:
     """docker-compose.yml under podman-compose, with a port of its own."""
 
-    def __init__(self, engine: Engine, port: int) -> None:
-        """Take the port; nothing is started."""
-        self.engine, self.port = engine, port
-        self.env = {"EDGE_PORT": str(port), "BASE_URL": f"http://pgp.localhost:{port}", "COMPOSE_PROJECT_NAME": NAME}
+    def __init__(self, engine: Engine, port: int, *, name: str = NAME, production: Path | None = None) -> None:
+        """Take the port and, for production, the file that is named instead of the committed .env; nothing is started."""
+        self.engine, self.port, self.name = engine, port, name
+        self.flags = ["--env-file", str(production)] if production else []
+        here = {} if production else {"EDGE_PORT": str(port), "BASE_URL": f"http://pgp.localhost:{port}"}
+        self.env = {"COMPOSE_PROJECT_NAME": name, **here}
         self.services: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
     @property
@@ -49,13 +52,18 @@ class Project:
         """The edge, seen from this machine."""
         return f"http://127.0.0.1:{self.port}"
 
-    def compose(self, *words: str, check: bool = True) -> str:
+    def compose(self, *words: str, given: str | None = None, check: bool = True) -> str:
         """Run podman-compose."""
-        return self.engine.run("podman-compose", *words, env=self.env, check=check)
+        return self.engine.run("podman-compose", *self.flags, *words, env=self.env, given=given, check=check)
 
-    def up(self) -> None:
-        """Start everything that is not there."""
-        self.compose("up", "--detach", "--no-build")
+    def composed(self, *words: str) -> str:
+        """Run podman-compose and give back everything that was said, whatever the end was."""
+        done = self.engine.ran("podman-compose", *self.flags, *words, env=self.env)
+        return done.stdout + done.stderr
+
+    def up(self, *services: str) -> None:
+        """Start everything that is not there, or these and what they wait for."""
+        self.compose("up", "--detach", "--no-build", *services)
 
     def down(self, *, volumes: bool = False) -> None:
         """Stop and remove every container; the volumes only when asked."""
@@ -63,7 +71,7 @@ class Project:
 
     def containers(self) -> list[Container]:
         """All of them, jobs that have ended included."""
-        ids = self.engine.podman("ps", "--all", "--quiet", "--filter", f"label=io.podman.compose.project={NAME}").split()
+        ids = self.engine.podman("ps", "--all", "--quiet", "--filter", f"label=io.podman.compose.project={self.name}").split()
         if not ids:
             return []
         with suppress(EngineError):
@@ -138,7 +146,7 @@ class Project:
 
     def volumes(self) -> list[str]:
         """The project's volumes."""
-        return [name for name in self.engine.podman("volume", "ls", "--quiet").split() if re.match(rf"{NAME}[-_]", name)]
+        return [name for name in self.engine.podman("volume", "ls", "--quiet").split() if re.match(rf"{re.escape(self.name)}_", name)]
 
 
 def _container(found: dict[str, Any]) -> Container:
