@@ -21,6 +21,8 @@ NAME = "pgp-proof"
 # Two cores that belong to others as well, and fifteen services that import their libraries at once.
 READY_S = 900.0
 LOOK_EVERY_S = 2.0
+# How often the engine is asked before its answer is believed.
+LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,24 @@ class Project:
     def down(self, *, volumes: bool = False) -> None:
         """Stop and remove every container; the volumes only when asked."""
         self.compose("down", "--timeout", "10", *(["--volumes"] if volumes else []), check=False)
+        # What a verb that was broken off has left.
+        for left in self._ids():
+            self.engine.podman("rm", "--force", "--time", "2", left, check=False)
 
     def containers(self) -> list[Container]:
-        """All of them, jobs that have ended included."""
-        ids = self.engine.podman("ps", "--all", "--quiet", "--filter", f"label=io.podman.compose.project={self.name}").split()
-        if not ids:
-            return []
-        with suppress(EngineError):
-            return [_container(found) for found in json.loads(self.engine.podman("inspect", *ids))]
-        return []
+        """All of them, jobs that have ended included. Raises EngineError when the engine does not say."""
+        for _ in range(LOOKS - 1):
+            with suppress(EngineError):
+                return self._containers()
+        # A verb's own container may be gone between being listed and being asked for, but not every time.
+        return self._containers()
+
+    def _containers(self) -> list[Container]:
+        ids = self._ids()
+        return [_container(found) for found in json.loads(self.engine.podman("inspect", *ids))] if ids else []
+
+    def _ids(self) -> list[str]:
+        return self.engine.podman("ps", "--all", "--quiet", "--filter", f"label=io.podman.compose.project={self.name}").split()
 
     def container(self, service: str) -> Container:
         """One of them. Raises KeyError."""
