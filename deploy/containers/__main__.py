@@ -86,8 +86,8 @@ def shown(project: Project, asked: argparse.Namespace, tell: proof.Tell) -> None
     if chosen:
         tell(f"after all {len(chosen)} kills everything is healthy again within {project.wait_ready():.0f} s")
         proof.doctor(project, tell)
-    proof.keeps_its_data(project, payment, tell)
     proof.no_secret_escapes(project, tell)
+    proof.keeps_its_data(project, payment, tell)
 
 
 def main() -> int:

@@ -255,10 +255,11 @@ def _secrets(project: Project) -> set[str]:
         if "secrets-" in volume:
             script = project.engine.run("sh", "-c", f"cat {_volume(project, volume.partition('_')[2])}/* 2>/dev/null || true")
             for name, value in parsed(script).items():
-                if name not in public:
-                    values |= {part.partition(":")[2] or part for part in value.split(",")}
-                    if name == "DATABASE_URL":
-                        values |= {value.split(":")[2].partition("@")[0]}
+                if name == "DATABASE_URL":
+                    values |= {value.split(":")[2].partition("@")[0]}
+                elif name not in public:
+                    # A key with its id, two keys in rotation, the lines of a PEM: each part is one.
+                    values |= {part for part in re.split(r"[,:]|\\n", value) if not part.startswith("-----")}
     return {value for value in values if len(value) >= SHORTEST}
 
 
