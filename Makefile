@@ -31,7 +31,7 @@ $(NPM_STAMP): | $(PY_STAMP)
 demo: setup ## a buyer subscribes, pays and is let in; the owner is paid out on chain: all of it here, in a minute
 	$(BIN)/pgp demo
 
-test: setup ## every test that ends within ten minutes
+test: setup ## every test but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 coverage: setup ## the same tests, measured: at least 80 % (twice as long)

@@ -107,6 +107,17 @@ def refusals(tx: Transaction, owner_id: int, details: Details, *, source: str, s
     )
 
 
+def has_letter(tx: Transaction, *, source: str, subject: str) -> bool:
+    """Whether a dead letter about something waits for a person."""
+    return bool(
+        tx.value(
+            "SELECT EXISTS (SELECT 1 FROM failed_transactions WHERE source = :source AND subject = :subject AND resolved_at IS NULL)",
+            source=source,
+            subject=subject,
+        )
+    )
+
+
 def refused_units(tx: Transaction, owner_id: int, details: Details) -> int | None:
     """How much an owner's last payout held, if it was released within a day because of its amount or its price; else None."""
     found = tx.value(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, Decimal, localcontext
+from operator import attrgetter
 
 from PGP_COMMON.errors import BadInput
 from PGP_COMMON.money import MAX_UNITS, PRECISION
@@ -11,6 +12,9 @@ from PGP_COMMON.money_machines.accumulations import AccumulationRow
 
 # An exchange's minimum moves with the market; this much above it an order is still taken a moment later.
 ABOVE_MINIMUM = Decimal("1.1")
+# What an accumulation counts: what was earned, or what that has become.
+EARNED: Callable[[AccumulationRow], int] = attrgetter("units")
+CONVERTED: Callable[[AccumulationRow], int] = attrgetter("converted_units")
 
 
 def units_worth(usd: Decimal, *, price_usd: Decimal, decimals: int) -> int:
@@ -39,16 +43,23 @@ def units_for_gas(gas_wei: int, *, share_percent: Decimal) -> int:
     return _up(Decimal(gas_wei) * 100 / share_percent)
 
 
-def fitting(rows: Sequence[AccumulationRow], *, most_units: int | None) -> list[AccumulationRow]:
-    """The first rows whose sum stays within an exchange's maximum; None is no maximum."""
+def fitting(rows: Sequence[AccumulationRow], *, most_units: int | None, units: Callable[[AccumulationRow], int] = EARNED) -> list[AccumulationRow]:
+    """The first rows whose sum stays within the most that is carried at once; None is no such limit. What is too large by itself keeps nobody up."""
     taken, left = [], most_units
     for row in rows:
         if left is not None:
-            if row.units > left:
+            if most_units is not None and units(row) > most_units:
+                continue
+            if units(row) > left:
                 break
-            left -= row.units
+            left -= units(row)
         taken.append(row)
     return taken
+
+
+def too_large(rows: Sequence[AccumulationRow], *, most_units: int, units: Callable[[AccumulationRow], int] = EARNED) -> list[AccumulationRow]:
+    """The rows that nothing carries, because each is more than the limit by itself."""
+    return [row for row in rows if units(row) > most_units]
 
 
 def _up(number: Decimal) -> int:

@@ -63,7 +63,7 @@ def take(tx: Transaction, step: Step, subject: str, *, owner: str) -> Claim | No
            AND (lease_until IS NULL OR lease_until <= pgp_now())
            AND not_before <= pgp_now() + make_interval(secs => :early)
            AND NOT EXISTS (SELECT 1 FROM vendor_pause WHERE vendor = :vendor AND until > pgp_now())
-           AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)
+           AND (CAST(:switch AS text) = '' OR NOT is_switched_off(:switch))
         RETURNING id, lease_owner AS owner, point, fence, attempts, correlation,
                   EXISTS (SELECT 1 FROM vendor_pause WHERE vendor = :vendor) AS vendor_failed
         """,
@@ -84,7 +84,7 @@ def standing(tx: Transaction, step: Step, subject: str) -> Standing | None:
         """
         SELECT id, state, coalesce(lease_until > pgp_now(), false) AS leased, not_before > pgp_now() + make_interval(secs => :early) AS early,
                (SELECT until FROM vendor_pause WHERE vendor = :vendor AND until > pgp_now()) AS vendor_until,
-               EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch) AS switch_off
+               is_switched_off(:switch) AS switch_off
           FROM work WHERE step = :step AND subject = :subject
         """,
         early=EARLY_S,

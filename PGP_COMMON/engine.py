@@ -268,9 +268,9 @@ def _end(outcome: Outcome) -> Close:
             return Close("dead", note=reason)
 
 
-def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> None:
-    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source."""
-    tx.run(
+def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> bool:
+    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source. False when there is one already."""
+    written = tx.run(
         """
         INSERT INTO failed_transactions (source, subject, reason, detail, work_id)
         VALUES (:source, :subject, :reason, CAST(:detail AS jsonb), :work_id)
@@ -282,3 +282,4 @@ def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Map
         detail=json.dumps(dict(detail or {}), default=str),
         work_id=work_id,
     )
+    return written == 1

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from PGP_COMMON.manifest import TRANSIENT, VENDOR, Door, Edge, Proof, Queue, Route, Schedule, Service, Size, Step, moves
+from PGP_COMMON.setting_groups import (
+    BASE,
+    CHAIN,
+    CHANGENOW,
+    ETH_LIMITS,
+    NOWPAYMENTS,
+    PRICES,
+    PUBLIC_URLS,
+    SWAP_POLICY,
+    TELEGRAM,
+    USDT_LIMITS,
+    WALLET_EDGE,
+)
 
 EVERY_MINUTE, EVERY_5, EVERY_10, EVERY_15 = "* * * * *", "*/5 * * * *", "*/10 * * * *", "*/15 * * * *"
-
-# Every service needs these to reach the database, the queue and its secrets.
-BASE = (
-    "DATABASE_URL",
-    "CLOUD_SQL_CONNECTION_NAME",
-    "DATABASE_NAME_SECRET",
-    "DATABASE_USER_SECRET",
-    "DATABASE_PASSWORD_SECRET",
-    "CLOUD_TASKS_PROJECT_ID",
-    "CLOUD_TASKS_LOCATION",
-    "CLOUD_TASKS_ENDPOINT",
-    "CLOUD_TASKS_SERVICE_ACCOUNT",
-    "TASK_OIDC",
-    "SECRETS_FILE",
-    "SECRETS_TTL_S",
-    "LOG_FORMAT",
-    "WAKE_GRACE_S",
-    "TRUSTED_PROXY_HOPS",
-    "REDIS_URL",
-    "WEBHOOK_SIGNING_KEY",
-)
-WALLET_EDGE = ("TPS_HOSTPAY_SIGNING_KEY",)
-CHANGENOW = ("CHANGENOW_URL", "CHANGENOW_API_KEY")
-NOWPAYMENTS = ("NOWPAYMENTS_URL", "NOWPAYMENTS_API_KEY")
-TELEGRAM = (
-    "TELEGRAM_API_URL",
-    "TELEGRAM_BOT_TOKEN",
-    "TELEGRAM_BOT_USERNAME",
-    "TELEGRAM_PER_SECOND",
-    "TELEGRAM_PER_CHAT_PER_SECOND",
-    "TELEGRAM_PER_GROUP_PER_MINUTE",
-)
-PRICES = (
-    "COINGECKO_URL",
-    "COINGECKO_API_KEY",
-    "CRYPTOCOMPARE_URL",
-    "CRYPTOCOMPARE_API_KEY",
-    "ONEINCH_URL",
-    "ONEINCH_API_KEY",
-    "PRICE_MAX_AGE_S",
-)
-CHAIN = ("ETHEREUM_RPC_URL", "ETHEREUM_CHAIN_ID", "USDT_CONTRACT", "HOST_WALLET_ETH_ADDRESS", "HOST_WALLET_USDT_ADDRESS")
-PUBLIC_URLS = ("BASE_URL", "PGP_NP_IPN_URL", "PGP_ORCHESTRATOR_URL")
-SWAP_POLICY = ("PAYOUT_FEE_CAP_PERCENT", "SWAP_DEADLINE_MARGIN_S")
 
 
 def _task(path: str, queue: str, *, max_concurrent: int = 8) -> Route:
@@ -162,14 +131,21 @@ ORCHESTRATOR = Service(
         _public("/webhooks/success", "GET", because="where the vendor sends the buyer's browser; it only redirects"),
         _schedule("/sweep", "sweep", EVERY_MINUTE, "work.sweep"),
         _schedule("/reconcile", "payments-reconcile", EVERY_10, "payments.reconcile"),
+        _schedule("/list-payments", "payments-list", "53 3 * * *", "payments.list"),
+        _schedule("/check-books", "books-check", EVERY_5, "books.check"),
+        _schedule("/audit-books", "books-audit", "23 3 * * *", "books.audit"),
     ),
     steps=(
         Step("payment.settle", "/process-validated-payment", "notice (its SHA-256)", VENDOR, vendor="nowpayments"),
         Step("payment.payout_hash", "/task", "payment", VENDOR, vendor="nowpayments"),
         Step("work.sweep", "/task", "schedule time", TRANSIENT),
         Step("payments.reconcile", "/task", "schedule time", VENDOR, vendor="nowpayments"),
+        Step("payments.list", "/task", "schedule time", VENDOR, vendor="nowpayments"),
+        Step("books.check", "/task", "schedule time"),
+        Step("books.audit", "/task", "schedule time"),
     ),
-    sends=("payment.settle", "payment.payout_hash", "work.sweep", "payments.reconcile", "invite.send", "notify.send", "invoice.create", "arrival.look"),
+    sends=("payment.settle", "payment.payout_hash", "work.sweep", "payments.reconcile", "payments.list", "books.check", "books.audit", "invite.send",
+           "notify.send", "invoice.create", "arrival.look"),
     moves=moves("order", created="invoiced", invoiced="part_paid paid", part_paid="paid", expired="part_paid paid", cancelled="part_paid paid")
     + moves("payment", observed="credited review rejected", credited="review")
     + moves("accumulation", pending="frozen"),
@@ -203,30 +179,21 @@ SPLIT1 = Service(
     steps=(
         Step("payout.start", "/", "payout", edge=Edge.WALLET, switch="payout_plan"),
         Step("payout.requote", "/", "quote", edge=Edge.WALLET, switch="payout_plan"),
-        Step("payout.quoted", "/pgp-split2-callback", "quote", edge=Edge.WALLET),
+        Step("payout.quoted", "/pgp-split2-callback", "quote", edge=Edge.WALLET, switch="payout_plan"),
         Step("payout.swap_ready", "/pgp-split3-callback", "swap", edge=Edge.WALLET),
     ),
     sends=("payout.quote", "payout.requote", "swap.create", "swap.fund", "payout.direct", "notify.send"),
     moves=moves("payout", reserved="quoted released", quoted="reserved swap_ready") + moves("accumulation", attached="converted"),
-    settings=(
-        *BASE,
-        *WALLET_EDGE,
-        *SWAP_POLICY,
-        "HOST_WALLET_ETH_ADDRESS",
-        "PGP_SPLIT1_URL",
-        "PGP_SPLIT2_URL",
-        "PGP_SPLIT3_URL",
-        "PGP_HOSTPAY1_URL",
-        "PGP_NOTIFICATIONS_URL",
-    ),
-)
+    settings=(*BASE, *WALLET_EDGE, *SWAP_POLICY, *USDT_LIMITS, "HOST_WALLET_ETH_ADDRESS", "PGP_SPLIT1_URL", "PGP_SPLIT2_URL", "PGP_SPLIT3_URL",
+              "PGP_HOSTPAY1_URL", "PGP_NOTIFICATIONS_URL"),
+)  # fmt: skip
 
 SPLIT2 = Service(
     name="pgp-split2-v1",
     app="PGP_SPLIT_v1.split2_estimator.app",
     purpose="Asks the exchange what a payout's USDT buys in the owner's coin.",
     routes=(_task("/", "pgp-split2-v1-queue"),),
-    steps=(Step("payout.quote", "/", "quote", VENDOR, vendor="changenow", edge=Edge.WALLET),),
+    steps=(Step("payout.quote", "/", "quote", VENDOR, vendor="changenow", edge=Edge.WALLET, switch="payout_plan"),),
     sends=("payout.quoted",),
     settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *PRICES, "PGP_SPLIT1_URL"),
 )
@@ -236,7 +203,7 @@ SPLIT3 = Service(
     app="PGP_SPLIT_v1.split3_exchanger.app",
     purpose="Makes the exchange's order for a payout and checks every word of it.",
     routes=(_task("/", "pgp-split3-v1-queue"),),
-    steps=(Step("swap.create", "/", "swap", VENDOR, vendor="changenow", edge=Edge.WALLET),),
+    steps=(Step("swap.create", "/", "swap", VENDOR, vendor="changenow", edge=Edge.WALLET, switch="payout_plan"),),
     sends=("payout.swap_ready", "payout.requote"),
     moves=moves("swap", planned="created abandoned"),
     settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *SWAP_POLICY, "HOST_WALLET_ETH_ADDRESS", "PGP_SPLIT1_URL"),
@@ -300,7 +267,7 @@ HOSTPAY3 = Service(
     sends=("transfer.watch", "transfer.ended"),
     moves=moves("transfer", requested="signed cancelled", signed="broadcast stuck", broadcast="mined stuck", mined="final failed_onchain broadcast"),
     settings=(*BASE, *WALLET_EDGE, *CHAIN, "HOST_WALLET_PRIVATE_KEY", "PGP_HOSTPAY1_URL", "PGP_HOSTPAY3_URL", "CHAIN_POLL_S", "MAX_TRANSFER_FEE_WEI",
-              "DAILY_TRANSFER_LIMIT", "SWAP_DEADLINE_MARGIN_S"),
+              "DAILY_TRANSFER_LIMIT", *ETH_LIMITS, *USDT_LIMITS, "SWAP_DEADLINE_MARGIN_S"),
     size=Size(max_instances=1),
     imports=("eth_account",),
 )  # fmt: skip
@@ -313,7 +280,7 @@ BATCH = Service(
     steps=(Step("payout.plan", "/task", "schedule time", switch="payout_plan", edge=Edge.WALLET),),
     sends=("payout.plan", "payout.start"),
     moves=moves("accumulation", converted="attached"),
-    settings=(*BASE, *WALLET_EDGE, *PRICES, "PAYOUT_FEE_CAP_PERCENT", "PGP_BATCHPROCESSOR_URL", "PGP_SPLIT1_URL", "INSTANT_PAYOUT_MIN_USD"),
+    settings=(*BASE, *WALLET_EDGE, *PRICES, *USDT_LIMITS, "PAYOUT_FEE_CAP_PERCENT", "PGP_BATCHPROCESSOR_URL", "PGP_SPLIT1_URL", "INSTANT_PAYOUT_MIN_USD"),
 )
 
 MICROBATCH = Service(
@@ -328,15 +295,16 @@ MICROBATCH = Service(
     steps=(
         Step("conversion.plan", "/task", "schedule time", VENDOR, vendor="changenow", switch="convert", edge=Edge.WALLET),
         Step("conversion.quote", "/task", "quote", VENDOR, vendor="changenow", switch="convert", edge=Edge.WALLET),
-        Step("conversion.swap", "/task", "swap", VENDOR, vendor="changenow", edge=Edge.WALLET),
+        Step("conversion.swap", "/task", "swap", VENDOR, vendor="changenow", switch="convert", edge=Edge.WALLET),
         Step("conversion.finish", "/conversion-finished", "swap", VENDOR, edge=Edge.WALLET),
     ),
     sends=("conversion.plan", "conversion.quote", "conversion.swap", "swap.fund", "arrival.look"),
     moves=moves("conversion", planned="quoted cancelled", quoted="planned swapping", swapping="planned done refunded review")
     + moves("accumulation", pending="converting", converting="pending converted")
     + moves("swap", planned="created abandoned"),
-    settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *PRICES, *SWAP_POLICY, "MICRO_BATCH_THRESHOLD_USD", "HOST_WALLET_ETH_ADDRESS", "PGP_MICROBATCHPROCESSOR_URL",
-              "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "ARRIVAL_POLL_S", "GAS_SHARE_PERCENT", "ETHEREUM_RPC_URL", "ETHEREUM_CHAIN_ID"),
+    settings=(*BASE, *WALLET_EDGE, *CHANGENOW, *PRICES, *SWAP_POLICY, *ETH_LIMITS, "MICRO_BATCH_THRESHOLD_USD", "HOST_WALLET_ETH_ADDRESS",
+              "PGP_MICROBATCHPROCESSOR_URL", "PGP_HOSTPAY1_URL", "PGP_HOSTPAY2_URL", "ARRIVAL_POLL_S", "GAS_SHARE_PERCENT", "ETHEREUM_RPC_URL",
+              "ETHEREUM_CHAIN_ID"),
 )  # fmt: skip
 
 NOTIFICATIONS = Service(

@@ -152,6 +152,12 @@ _DECLARED = (
     _s("ARRIVAL_POLL_S", Kind.SECONDS, "how often an expected arrival is looked for", "30"),
     _s("MAX_TRANSFER_FEE_WEI", Kind.INTEGER, "the most one transfer may burn in gas", "20000000000000000"),
     _s("DAILY_TRANSFER_LIMIT", Kind.INTEGER, "the most transfers a wallet signs in 24 hours", "500"),
+    # No value means "unlimited", and 0 means nothing: a limit that somebody forgot must not be the one that lets everything through.
+    # One transfer carries the largest price (9 999.99 USD) with room for an over-payment; a day ten of them.
+    _s("TRANSFER_LIMIT_ETH", Kind.DECIMAL, "the most ETH that one transfer may carry; 0: none is sent", "10"),
+    _s("TRANSFER_LIMIT_USDT", Kind.DECIMAL, "the most USDT that one transfer may carry; 0: none is sent", "25000"),
+    _s("DAILY_LIMIT_ETH", Kind.DECIMAL, "the most ETH that the wallet signs away in 24 hours; 0: none is sent", "100"),
+    _s("DAILY_LIMIT_USDT", Kind.DECIMAL, "the most USDT that the wallet signs away in 24 hours; 0: none is sent", "250000"),
     _s("EXPLORER_URL", Kind.URL, "where people look at a transaction", "https://etherscan.io/tx"),
     # Prices.
     _s("COINGECKO_URL", Kind.URL, "CoinGecko's API", "https://api.coingecko.com"),

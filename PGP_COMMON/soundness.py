@@ -88,7 +88,7 @@ def _sends(fleet: Sequence[Service]) -> Iterator[str]:
 def _moves(fleet: Sequence[Service]) -> Iterator[str]:
     legal = {(machine.name, source, target) for machine in MACHINES for source, target in machine.edges()}
     made: set[tuple[str, str, str]] = set()
-    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", powers.MOVES)]:
+    for owner, moves in [*((service.name, service.moves) for service in fleet), ("an operator", powers.MOVES + powers.RESTORE_MOVES)]:
         for move in moves:
             key = (move.machine, move.source, move.target)
             if key not in legal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,8 +58,3 @@ def _capped(wish: Bid, *, least: Bid, gas: int, cap_wei: int) -> Bid | None:
 def fields(call: Call, *, chain_id: int, nonce: int, gas: int, bid: Bid) -> TransactionFields:
     """Everything that is signed."""
     return TransactionFields(chain_id=chain_id, nonce=nonce, gas=gas, max_fee_wei=bid.max_fee_wei, max_priority_fee_wei=bid.max_priority_wei, call=call)
-
-
-def call_hash(call: Call) -> bytes:
-    """The identity of what a transfer does on chain: part of the key that all its attempts share."""
-    return hashlib.sha256(f"{call.to.lower()}|{call.value_wei}|{call.data.hex()}".encode()).digest()

@@ -14,7 +14,7 @@ from PGP_COMMON.engine import Flow
 from PGP_COMMON.errors import NotFound
 from PGP_COMMON.http import Http
 from PGP_COMMON.tokens import BaseTokenManager
-from PGP_ORCHESTRATOR_v1 import finding, steps, store
+from PGP_ORCHESTRATOR_v1 import books, finding, steps, store
 
 if TYPE_CHECKING:
     from PGP_COMMON.runtime import Runtime
@@ -24,7 +24,10 @@ STEPS: dict[str, Flow] = {
     "payment.settle": {"start": steps.settle},
     "payment.payout_hash": {"start": steps.find_payout_hash},
     "work.sweep": {"start": steps.sweep},
-    "payments.reconcile": {"start": finding.reconcile, "books": finding.check_books},
+    "payments.reconcile": {"start": finding.reconcile},
+    "payments.list": {"start": finding.read_whole_list},
+    "books.check": {"start": books.check},
+    "books.audit": {"start": books.audit},
 }
 
 

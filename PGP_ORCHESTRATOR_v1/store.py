@@ -7,6 +7,9 @@ from typing import cast
 
 from PGP_COMMON.database import Transaction
 
+# A run of the whole list that stopped longer ago than this is not gone on with: another day's run begins anew.
+A_DAY_S = 24 * 3600
+
 
 def view_token(tx: Transaction, unique_id: str) -> str | None:
     """The view token of an order, or None."""
@@ -14,14 +17,21 @@ def view_token(tx: Transaction, unique_id: str) -> str | None:
 
 
 def list_from(tx: Transaction, job: str) -> datetime:
-    """From when on the vendor's list is read: a little before the last run, and once a day as far back as a payment can wait (7 days)."""
+    """From when on the vendor's list is read: a little before the last run, or as far back as a payment can wait (7 days) when there was none."""
     return cast(
         "datetime",
         tx.value(
             """
-            SELECT CASE WHEN max(at) >= date_trunc('day', pgp_now()) THEN max(at) - interval '2 hours' ELSE pgp_now() - interval '8 days' END
-              FROM reconciliation WHERE job = :job
+            SELECT greatest(coalesce(max(at) - interval '2 hours', '-infinity'), pgp_now() - interval '8 days') FROM reconciliation WHERE job = :job
             """,
             job=job,
         ),
+    )
+
+
+def list_since(tx: Transaction, *, step: str, subject: str) -> datetime:
+    """From when on the whole list is read: eight days before the work was asked for, however often it goes on."""
+    return cast(
+        "datetime",
+        tx.value("SELECT created_at - interval '8 days' FROM work WHERE step = :step AND subject = :subject", step=step, subject=subject),
     )

@@ -57,13 +57,14 @@ def due_to_remind(tx: Transaction, *, before_s: int, limit: int = 500) -> list[R
 
 @dataclass(frozen=True)
 class Member(Row):
-    """One membership beside what it should be."""
+    """One membership beside what it should be. `has_way_in`: an invite of what it has now is open, or was used and may be used again."""
 
     id: int
     closed_channel_id: int
     buyer_id: int
     present: bool
     entitled: bool
+    has_way_in: bool
 
 
 def members(tx: Transaction, *, turn: str, limit: int) -> list[Member]:
@@ -71,11 +72,15 @@ def members(tx: Transaction, *, turn: str, limit: int) -> list[Member]:
     return tx.all(
         Member,
         """
-        SELECT id, closed_channel_id, buyer_id, present, entitled
-          FROM (SELECT m.id, c.closed_channel_id, m.buyer_id, m.present,
-                       EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()) AS entitled
-                  FROM membership m JOIN channel c ON c.id = m.channel_id) found
-         WHERE present OR entitled ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit
+        SELECT id, closed_channel_id, buyer_id, present, entitled,
+               EXISTS (SELECT 1 FROM entitlement e JOIN invite v ON v.entitlement_id = e.id
+                        WHERE e.membership_id = looked.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now() AND v.state <> 'expired'
+                          AND (v.mode = 'join_request' OR (v.link_used_at IS NULL AND coalesce(v.link_expires_at > pgp_now(), true)))) AS has_way_in
+          FROM (SELECT id, closed_channel_id, buyer_id, present, entitled
+                  FROM (SELECT m.id, c.closed_channel_id, m.buyer_id, m.present,
+                               EXISTS (SELECT 1 FROM entitlement e WHERE e.membership_id = m.id AND e.revoked_at IS NULL AND e.ends_at > pgp_now()) AS entitled
+                          FROM membership m JOIN channel c ON c.id = m.channel_id) found
+                 WHERE present OR entitled ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit) looked
         """,
         turn=turn,
         limit=limit,

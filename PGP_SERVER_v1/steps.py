@@ -271,7 +271,8 @@ def plan_reminders(job: Job[Clients]) -> Commit:
 def reconcile_members(job: Job[Clients]) -> Commit:
     """Ask Telegram about some of those who are in or should be: an update may have been lost. Forget what is old on the way.
 
-    Nobody is put out here: an owner may keep whom he likes in his channel.
+    Nobody is put out here: an owner may keep whom he likes in his channel. Who has access and is not in has a way in while his invite is open, and is
+    only counted; without one somebody has to look.
     """
     with job.db.reading() as tx:
         # In the order of their ids: two turns that overlap write to the same rows.
@@ -279,19 +280,31 @@ def reconcile_members(job: Job[Clients]) -> Commit:
     inside = {row.id: _is_in(job, row) for row in looked_at}
 
     def record(tx: Transaction) -> Outcome:
-        breaks = []
+        breaks: list[dict[str, object]] = []
+        on_their_way = 0
         for row in looked_at:
             found = inside[row.id]
             if found is not None and found != row.present:
                 access.note_presence(tx, closed_channel_id=row.closed_channel_id, buyer_id=row.buyer_id, present=found)
-            if found is None or (found and not row.entitled):
-                breaks.append({"member": row.id, "found": "nobody could be asked" if found is None else "in without access"})
-        reconciliations.keep(tx, "members", compared=len(looked_at), breaks=breaks)
+            on_their_way += found is False and row.entitled and row.has_way_in
+            difference = _difference(row, is_in=found)
+            if difference:
+                breaks.append({"member": row.id, "found": difference})
+        reconciliations.keep(tx, "members", compared=len(looked_at), breaks=breaks, seen={"on_their_way": on_their_way})
         store.forget_old(tx)
         forget_windows(tx)
         return Done(f"{len(looked_at)} looked at, {len(breaks)} breaks")
 
     return record
+
+
+def _difference(row: members_store.Member, *, is_in: bool | None) -> str:
+    """What does not fit about a member, or nothing."""
+    if is_in is None:
+        return "nobody could be asked"
+    if is_in:
+        return "" if row.entitled else "in without access"
+    return "has access, is not in, and has no way in" if row.entitled and not row.has_way_in else ""
 
 
 def _is_in(job: Job[Clients], row: members_store.Member) -> bool | None:

@@ -60,6 +60,7 @@ CREATE TABLE arrival (
     CONSTRAINT arrival_pkey PRIMARY KEY (id),
     CONSTRAINT arrival_tx_hash_log_key UNIQUE (tx_hash, log)
 );
+CREATE INDEX arrival_block ON public.arrival USING btree (wallet_id, block);
 CREATE INDEX arrival_payment ON public.arrival USING btree (payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX arrival_swap ON public.arrival USING btree (swap_id) WHERE (swap_id IS NOT NULL);
 CREATE INDEX arrival_unmatched ON public.arrival USING btree (seen_at) WHERE (matched_at IS NULL);
@@ -142,6 +143,36 @@ CREATE TABLE broadcast_post (
     CONSTRAINT broadcast_post_pkey PRIMARY KEY (id),
     CONSTRAINT broadcast_post_broadcast_id_chat_id_key UNIQUE (broadcast_id, chat_id)
 );
+
+CREATE TABLE chain_tx (
+    tx_hash text NOT NULL,
+    wallet_id bigint NOT NULL,
+    nonce bigint NOT NULL,
+    block bigint NOT NULL,
+    asset text,
+    units units NOT NULL,
+    recipient text,
+    succeeded boolean NOT NULL,
+    gas_wei units NOT NULL,
+    seen_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
+    booked_at timestamp with time zone,
+    explained_at timestamp with time zone,
+    explained_as text,
+    transfer_id bigint,
+    CONSTRAINT chain_tx_block_check CHECK ((block >= 0)),
+    CONSTRAINT chain_tx_check CHECK (((explained_at IS NULL) = (explained_as IS NULL))),
+    CONSTRAINT chain_tx_check1 CHECK (((NOT ((explained_as = 'transfer'::text) IS DISTINCT FROM (transfer_id IS NOT NULL))) OR (explained_as IS NULL))),
+    CONSTRAINT chain_tx_explained_as_check CHECK ((explained_as = ANY (ARRAY['transfer'::text, 'fill'::text, 'loss'::text]))),
+    CONSTRAINT chain_tx_nonce_check CHECK ((nonce >= 0)),
+    CONSTRAINT chain_tx_tx_hash_check CHECK ((tx_hash ~ '^0x[0-9a-f]{64}$'::text)),
+    CONSTRAINT chain_tx_asset_fkey FOREIGN KEY (asset) REFERENCES currency_to_network(asset),
+    CONSTRAINT chain_tx_transfer_id_fkey FOREIGN KEY (transfer_id) REFERENCES transfer(id),
+    CONSTRAINT chain_tx_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id),
+    CONSTRAINT chain_tx_pkey PRIMARY KEY (tx_hash),
+    CONSTRAINT chain_tx_wallet_id_nonce_key UNIQUE (wallet_id, nonce)
+);
+CREATE INDEX chain_tx_unbooked ON public.chain_tx USING btree (wallet_id) WHERE (booked_at IS NULL);
+CREATE INDEX chain_tx_unexplained ON public.chain_tx USING btree (wallet_id, nonce) WHERE (explained_at IS NULL);
 
 CREATE TABLE channel (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -251,6 +282,8 @@ CREATE TABLE failed_transactions (
     CONSTRAINT failed_transactions_work_id_fkey FOREIGN KEY (work_id) REFERENCES work(id),
     CONSTRAINT failed_transactions_pkey PRIMARY KEY (id)
 );
+CREATE INDEX failed_transactions_subject ON public.failed_transactions USING btree (source, subject);
+CREATE INDEX failed_transactions_work ON public.failed_transactions USING btree (work_id) WHERE (work_id IS NOT NULL);
 CREATE UNIQUE INDEX failed_transactions_open ON public.failed_transactions USING btree (source, subject) WHERE (resolved_at IS NULL);
 
 CREATE TABLE inbox (
@@ -510,6 +543,7 @@ CREATE TABLE payout_accumulation (
 );
 CREATE INDEX payout_accumulation_conversion ON public.payout_accumulation USING btree (conversion_id) WHERE (conversion_id IS NOT NULL);
 CREATE INDEX payout_accumulation_converted ON public.payout_accumulation USING btree (owner_id, id) WHERE (state = 'converted'::text);
+CREATE INDEX payout_accumulation_owed ON public.payout_accumulation USING btree (owner_id) WHERE (state <> ALL (ARRAY['paid'::text, 'reversed'::text]));
 CREATE INDEX payout_accumulation_payout ON public.payout_accumulation USING btree (payout_id) WHERE (payout_id IS NOT NULL);
 CREATE INDEX payout_accumulation_pending ON public.payout_accumulation USING btree (asset, id) WHERE (state = 'pending'::text);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.payout_accumulation FOR EACH ROW EXECUTE FUNCTION guard_move('accumulation', 'pending');
@@ -575,6 +609,8 @@ CREATE TABLE processed_payments (
 CREATE INDEX processed_payments_observed ON public.processed_payments USING btree (created_at) WHERE (state = 'observed'::text);
 CREATE INDEX processed_payments_order ON public.processed_payments USING btree (order_id);
 CREATE INDEX processed_payments_payin_hash ON public.processed_payments USING btree (payin_hash) WHERE (payin_hash IS NOT NULL);
+CREATE INDEX processed_payments_review ON public.processed_payments USING btree (id) WHERE (state = 'review'::text);
+CREATE INDEX processed_payments_suspense ON public.processed_payments USING btree (id) WHERE ((suspense_units)::numeric > (0)::numeric);
 CREATE UNIQUE INDEX processed_payments_payout_hash ON public.processed_payments USING btree (payout_hash) WHERE (payout_hash IS NOT NULL);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');
@@ -611,6 +647,7 @@ CREATE TABLE reconciliation (
     at timestamp with time zone NOT NULL DEFAULT pgp_now(),
     compared integer NOT NULL,
     breaks jsonb NOT NULL DEFAULT '[]'::jsonb,
+    seen jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT reconciliation_pkey PRIMARY KEY (id)
 );
 CREATE INDEX reconciliation_job ON public.reconciliation USING btree (job, at DESC);
@@ -673,7 +710,7 @@ CREATE TABLE state_history (
     at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT state_history_pkey PRIMARY KEY (id)
 );
-CREATE INDEX state_history_subject ON public.state_history USING btree (machine, subject);
+CREATE INDEX state_history_subject ON public.state_history USING btree (machine, subject, id);
 CREATE TRIGGER state_history_append_only BEFORE DELETE OR UPDATE ON public.state_history FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE subscription_tier_map (
@@ -737,6 +774,10 @@ CREATE TABLE swap (
     CONSTRAINT swap_quote_id_key UNIQUE (quote_id),
     CONSTRAINT swap_reference_key UNIQUE (reference)
 );
+CREATE INDEX swap_abandoned ON public.swap USING btree (ended_at) WHERE ((state = 'abandoned'::text) AND (provider_id IS NOT NULL));
+CREATE INDEX swap_conversion ON public.swap USING btree (conversion_id) WHERE (conversion_id IS NOT NULL);
+CREATE INDEX swap_live ON public.swap USING btree (id) WHERE (state = ANY (ARRAY['created'::text, 'funding'::text, 'funded'::text, 'hold'::text]));
+CREATE INDEX swap_payout ON public.swap USING btree (payout_id) WHERE (payout_id IS NOT NULL);
 CREATE INDEX swap_payout_hash ON public.swap USING btree (payout_hash) WHERE (payout_hash IS NOT NULL);
 CREATE INDEX swap_refund_hash ON public.swap USING btree (refund_hash) WHERE (refund_hash IS NOT NULL);
 CREATE UNIQUE INDEX swap_live_conversion ON public.swap USING btree (conversion_id) WHERE ((conversion_id IS NOT NULL) AND (state <> ALL (ARRAY['abandoned'::text, 'refunded'::text, 'lost'::text])));
@@ -753,6 +794,7 @@ CREATE TABLE swap_orphan (
     CONSTRAINT swap_orphan_swap_id_fkey FOREIGN KEY (swap_id) REFERENCES swap(id),
     CONSTRAINT swap_orphan_pkey PRIMARY KEY (provider_id)
 );
+CREATE INDEX swap_orphan_seen ON public.swap_orphan USING btree (seen_at);
 
 CREATE TABLE telegram_update (
     update_id bigint NOT NULL,
@@ -797,7 +839,7 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_check2 CHECK (((purpose = 'refund'::text) = (payment_id IS NOT NULL))),
     CONSTRAINT transfer_check3 CHECK (((state = ANY (ARRAY['requested'::text, 'cancelled'::text])) OR ((nonce IS NOT NULL) AND (calldata_hash IS NOT NULL) AND (max_total_fee_wei IS NOT NULL)))),
     CONSTRAINT transfer_nonce_check CHECK ((nonce >= 0)),
-    CONSTRAINT transfer_purpose_check CHECK ((purpose = ANY (ARRAY['swap'::text, 'direct'::text, 'treasury'::text, 'refund'::text]))),
+    CONSTRAINT transfer_purpose_check CHECK ((purpose = ANY (ARRAY['swap'::text, 'direct'::text, 'treasury'::text, 'refund'::text, 'fill'::text]))),
     CONSTRAINT transfer_recipient_check CHECK ((recipient ~ '^0x[0-9a-fA-F]{40}$'::text)),
     CONSTRAINT transfer_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'signed'::text, 'broadcast'::text, 'mined'::text, 'final'::text, 'failed_onchain'::text, 'cancelled'::text, 'stuck'::text, 'superseded'::text]))),
     CONSTRAINT transfer_asset_fkey FOREIGN KEY (asset) REFERENCES currency_to_network(asset),
@@ -806,14 +848,17 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_swap_id_fkey FOREIGN KEY (swap_id) REFERENCES swap(id),
     CONSTRAINT transfer_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id),
     CONSTRAINT transfer_pkey PRIMARY KEY (id),
-    CONSTRAINT transfer_id_wallet_id_nonce_asset_recipient_units_calldata__key UNIQUE (id, wallet_id, nonce, asset, recipient, units, calldata_hash),
-    CONSTRAINT transfer_wallet_id_nonce_key UNIQUE (wallet_id, nonce)
+    CONSTRAINT transfer_id_wallet_id_nonce_asset_recipient_units_calldata__key UNIQUE (id, wallet_id, nonce, asset, recipient, units, calldata_hash)
 );
+CREATE INDEX transfer_came_back ON public.transfer USING btree (wallet_id) WHERE (state = ANY (ARRAY['failed_onchain'::text, 'superseded'::text]));
+CREATE INDEX transfer_fills ON public.transfer USING btree (wallet_id) WHERE (purpose = 'fill'::text);
 CREATE INDEX transfer_in_flight ON public.transfer USING btree (wallet_id) WHERE (state = ANY (ARRAY['signed'::text, 'broadcast'::text, 'mined'::text, 'stuck'::text]));
+CREATE INDEX transfer_mined ON public.transfer USING btree (wallet_id, mined_block) WHERE (mined_block IS NOT NULL);
 CREATE INDEX transfer_signed ON public.transfer USING btree (wallet_id, signed_at) WHERE (signed_at IS NOT NULL);
 CREATE UNIQUE INDEX transfer_live_payment ON public.transfer USING btree (payment_id) WHERE ((payment_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_live_payout ON public.transfer USING btree (payout_id) WHERE ((payout_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
 CREATE UNIQUE INDEX transfer_live_swap ON public.transfer USING btree (swap_id) WHERE ((swap_id IS NOT NULL) AND (state <> ALL (ARRAY['cancelled'::text, 'failed_onchain'::text, 'superseded'::text])));
+CREATE UNIQUE INDEX transfer_nonce ON public.transfer USING btree (wallet_id, nonce) WHERE (state <> 'superseded'::text);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.transfer FOR EACH ROW EXECUTE FUNCTION guard_move('transfer', 'requested');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.transfer FOR EACH ROW EXECUTE FUNCTION guard_move('transfer', 'requested');
 CREATE TRIGGER transfer_terms BEFORE UPDATE ON public.transfer FOR EACH ROW EXECUTE FUNCTION transfer_terms_stay();
@@ -872,6 +917,19 @@ CREATE TABLE wallet (
     CONSTRAINT wallet_address_key UNIQUE (address)
 );
 
+CREATE TABLE wallet_home (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    wallet_id bigint NOT NULL,
+    home text NOT NULL DEFAULT pgp_home(),
+    made_in xid NOT NULL DEFAULT (pg_current_xact_id())::xid,
+    reason text NOT NULL,
+    made_at timestamp with time zone NOT NULL DEFAULT pgp_now(),
+    CONSTRAINT wallet_home_wallet_id_fkey FOREIGN KEY (wallet_id) REFERENCES wallet(id),
+    CONSTRAINT wallet_home_pkey PRIMARY KEY (id)
+);
+CREATE INDEX wallet_home_wallet ON public.wallet_home USING btree (wallet_id, id DESC);
+CREATE TRIGGER wallet_home_append_only BEFORE DELETE OR UPDATE ON public.wallet_home FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 CREATE TABLE work (
     id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     step text NOT NULL,
@@ -899,8 +957,17 @@ CREATE TABLE work (
     CONSTRAINT work_step_subject_key UNIQUE (step, subject)
 );
 CREATE INDEX work_correlation ON public.work USING btree (correlation);
+CREATE INDEX work_dead ON public.work USING btree (id) WHERE (state = 'dead'::text);
 CREATE INDEX work_due ON public.work USING btree (wake_at) WHERE (state = 'open'::text);
 CREATE INDEX work_step ON public.work USING btree (step, id DESC);
+
+CREATE OR REPLACE FUNCTION public.frozen_because(p_wallet wallet)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(p_wallet.frozen_reason, CASE WHEN NOT is_home(p_wallet.id) THEN 'this is not the database that the wallet was opened in' END)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.guard_move()
  RETURNS trigger
@@ -922,6 +989,24 @@ BEGIN
     END IF;
     RETURN NEW;
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.is_home(p_wallet bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce((SELECT home = pgp_home() AND xmin = made_in FROM wallet_home WHERE wallet_id = p_wallet ORDER BY id DESC LIMIT 1), false)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.is_switched_off(p_switch text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT EXISTS (SELECT 1 FROM machine_pause WHERE switch = p_switch)
+        OR (p_switch IN ('convert', 'payout_plan', 'sign')
+            AND (EXISTS (SELECT 1 FROM wallet WHERE NOT is_home(id)) OR EXISTS (SELECT 1 FROM chain_tx WHERE explained_at IS NULL)))
+$function$;
 
 CREATE OR REPLACE FUNCTION public.keep_place()
  RETURNS trigger
@@ -993,6 +1078,16 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.pgp_home()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT (SELECT CAST(system_identifier AS text) FROM pg_control_system())
+           || '/' || (SELECT CAST(oid AS text) FROM pg_database WHERE datname = current_database())
+           || '/' || CASE WHEN pg_is_in_recovery() THEN 'in recovery' ELSE substring(pg_walfile_name(pg_current_wal_lsn()) FOR 8) END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.pgp_now()
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -1014,7 +1109,8 @@ AS $function$
 BEGIN
     IF (OLD.from_asset, OLD.from_units, OLD.to_asset, OLD.to_units, OLD.payout_address, OLD.refund_address, OLD.quote_id)
        IS DISTINCT FROM (NEW.from_asset, NEW.from_units, NEW.to_asset, NEW.to_units, NEW.payout_address, NEW.refund_address, NEW.quote_id)
-       OR (OLD.state <> 'planned' AND (OLD.provider_id, OLD.payin_address, OLD.deadline) IS DISTINCT FROM (NEW.provider_id, NEW.payin_address, NEW.deadline)) THEN
+       OR (OLD.state <> 'planned' AND NOT (OLD.state = 'abandoned' AND NEW.provider_id IS NULL AND NEW.payin_address IS NULL)
+           AND (OLD.provider_id, OLD.payin_address, OLD.deadline) IS DISTINCT FROM (NEW.provider_id, NEW.payin_address, NEW.deadline)) THEN
         RAISE EXCEPTION 'the terms of swap % are fixed', OLD.id USING ERRCODE = '23514', CONSTRAINT = 'swap_terms_stay';
     END IF;
     RETURN NEW;

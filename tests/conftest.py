@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +21,7 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 # eth_account raises the limit so far that deeply nested JSON overflows the C stack instead of raising RecursionError.
 RECURSION = 1000
+CONTRACTS = Path(__file__).parent / "contract"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,12 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave long tests out, and keep what uses the running fleet in one worker."""
+    """Leave long tests out, and keep together what shares running programs: the journeys their fleet, each vendor's tests its simulator and the chain.
+
+    A worker plays such a group in one go, and the programs end with it: they would use a third of the machine for nothing until the end of the run.
+    """
     for item in items:
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="long: run with --long"))
         if "fleet" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("fleet"))
+        elif item.path.is_relative_to(CONTRACTS):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(CONTRACTS).parts[0]))
 
 
 def migrate(url: str) -> None:

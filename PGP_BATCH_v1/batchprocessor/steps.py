@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,11 +11,11 @@ from PGP_BATCH_v1 import store, thresholds
 from PGP_BATCH_v1.store import Candidate, Details, Owner
 from PGP_COMMON import addresses, log
 from PGP_COMMON.clients.prices import Prices
-from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, bury
 from PGP_COMMON.errors import Busy, PgpError, TryAgain
-from PGP_COMMON.money_machines import accumulations, coins, ledger, owners, payouts, wallet
+from PGP_COMMON.money_machines import accumulations, coins, ledger, owners, payouts, spending, wallet
+from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.coins import Coin
 
 logger = log.get(__name__)
@@ -41,12 +42,13 @@ class Clients:
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for everybody: the price of a whole coin, the settings."""
+    """What holds for everybody: the price of a whole coin, the settings, and the most that one payout may come to."""
 
     coin: Coin
     price_usd: Decimal
     instant_usd: Decimal
     fee_cap_percent: Decimal
+    most_units: int
 
     def is_enough(self, owner: Candidate | Owner, units: int) -> bool:
         """Whether so many units are worth what the owner asks for before he is paid."""
@@ -59,12 +61,13 @@ def plan_payouts(job: Job[Clients]) -> Commit:
     with job.db.reading() as tx:
         coin = coins.coin(tx, ASSET)
         waiting = store.candidates(tx, asset=ASSET)
+        most_units = spending.limits(job.config, tx, ASSET).most_units
     price = job.clients.prices.usd(coin.priced) if waiting else None
     if price is None:
         reason = "no price for USDT" if waiting else "nobody waits"
         logger.info("no payouts now", reason=reason)
         return lambda _tx: Done(reason)
-    terms = _terms(job.config, coin, price)
+    terms = Terms(coin, price, job.config.decimal("INSTANT_PAYOUT_MIN_USD"), job.config.decimal("PAYOUT_FEE_CAP_PERCENT"), most_units)
     planned, last = 0, time.monotonic() + LONGEST_RUN_S
     for candidate in waiting:
         if time.monotonic() > last:
@@ -73,10 +76,6 @@ def plan_payouts(job: Job[Clients]) -> Commit:
         if terms.is_enough(candidate, candidate.units):
             planned += _plan_for(job, candidate.owner_id, terms)
     return lambda _tx: Done(f"{planned} payouts")
-
-
-def _terms(config: BaseConfigManager, coin: Coin, price: Decimal) -> Terms:
-    return Terms(coin, price, config.decimal("INSTANT_PAYOUT_MIN_USD"), config.decimal("PAYOUT_FEE_CAP_PERCENT"))
 
 
 def _plan_for(job: Job[Clients], owner_id: int, terms: Terms) -> bool:
@@ -112,7 +111,10 @@ def reserve(tx: Transaction, owner_id: int, terms: Terms) -> str:
         return "no_address"
     if obstacle := _obstacle(tx, owner, details):
         return obstacle
-    rows = accumulations.collect_converted(tx, owner_id, asset=ASSET, limit=MOST_ROWS)
+    waiting = accumulations.collect_converted(tx, owner_id, asset=ASSET, limit=MOST_ROWS)
+    _name_too_large(tx, waiting, terms)
+    # What one transfer does not carry waits for the next payout.
+    rows = thresholds.fitting(waiting, most_units=terms.most_units, units=thresholds.CONVERTED)
     units = sum(row.converted_units or 0 for row in rows)
     if not terms.is_enough(owner, units):
         return "not_enough"
@@ -135,6 +137,13 @@ def reserve(tx: Transaction, owner_id: int, terms: Terms) -> str:
     return "planned"
 
 
+def _name_too_large(tx: Transaction, rows: Sequence[AccumulationRow], terms: Terms) -> None:
+    """Money of one payment that no transfer may carry cannot be divided: a person raises the limit."""
+    for row in thresholds.too_large(rows, most_units=terms.most_units, units=thresholds.CONVERTED):
+        detail = {"owner": row.owner_id, "units": row.converted_units, "limit": terms.most_units, "next": "raise TRANSFER_LIMIT_USDT and DAILY_LIMIT_USDT"}
+        bury(tx, source="payout.plan", subject=f"accumulation {row.id}", reason="above_transfer_limit", detail=detail)
+
+
 def _obstacle(tx: Transaction, owner: Owner, details: Details) -> str | None:
     """Why nothing is planned for an owner, or None: stopped, an address that cannot be right, or money that came back twice."""
     subject = f"refunds {owner.id}/{details.asset}/{details.address}"
@@ -143,7 +152,8 @@ def _obstacle(tx: Transaction, owner: Owner, details: Details) -> str | None:
         next_ = "ask the exchange and the owner; resolving this, or a new address, lets payouts begin again"
         bury(tx, source="payout.plan", subject=subject, reason="refunded_twice", detail={"owner": owner.id, "next": next_})
         return "stopped"
-    if owner.payouts_stopped_reason == REFUSED:
+    settled = owner.payouts_stopped_reason == owners.PAID_BEFORE and not store.has_letter(tx, source=owners.PAID_BEFORE_LETTER, subject=f"owner {owner.id}")
+    if owner.payouts_stopped_reason == REFUSED or settled:
         owners.allow_payouts(tx, owner.id)
     elif owner.payouts_stopped_reason is not None:
         return "stopped"

@@ -18,10 +18,12 @@ from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
 from PGP_COMMON.errors import Refused
 from PGP_COMMON.money import floor_units
-from PGP_COMMON.money_machines import accumulations, coins, conversions, ledger, quotes, swap_desk, swaps, wallet
+from PGP_COMMON.money_machines import accumulations, coins, conversions, ledger, quotes, spending, swap_desk, swaps, wallet
+from PGP_COMMON.money_machines.accumulations import AccumulationRow
 from PGP_COMMON.money_machines.coins import Coin
 from PGP_COMMON.money_machines.conversions import Conversion
 from PGP_COMMON.money_machines.quotes import QuoteRow
+from PGP_COMMON.money_machines.spending import Limits
 from PGP_COMMON.money_machines.swap_desk import Desk, Follow, Market, NoOffer, Offer
 from PGP_COMMON.money_machines.swaps import SwapRow
 
@@ -55,6 +57,12 @@ class Terms:
     least_units: int
     most_units: int | None
     because: str
+    largest_units: int | None = None
+
+    def within(self, limits: Limits, room: int) -> Terms:
+        """No more than what one transfer may carry today. `largest_units` is what any day's transfer could carry: more than that waits for a person."""
+        largest = limits.most_units if self.most_units is None else min(limits.most_units, self.most_units)
+        return Terms(self.least_units, min(largest, room), self.because, largest)
 
 
 # --- conversion.plan
@@ -83,12 +91,14 @@ def plan_conversion(job: Job[Clients]) -> Commit:
         strangers = [asset for asset in assets if asset not in {FROM, TO}]
         obstacle = _obstacle(tx, job) if FROM in assets else "nothing waits"
         gives, gets = coins.coin(tx, FROM), coins.coin(tx, TO)
+        limits = spending.limits(job.config, tx, FROM)
+        room = spending.room(tx, limits, asset=FROM)
     if obstacle is not None:
         return partial(_wait, reason=obstacle, strangers=strangers)
     terms = _terms(job, gives, gets)
     if isinstance(terms, str):
         return partial(_wait, reason=terms, strangers=strangers)
-    return partial(_collect, terms=terms, strangers=strangers)
+    return partial(_collect, terms=terms.within(limits, room), strangers=strangers)
 
 
 def _obstacle(tx: Transaction, job: Job[Clients]) -> str | None:
@@ -149,9 +159,18 @@ def _name_strangers(tx: Transaction, strangers: Sequence[str]) -> None:
         )
 
 
+def _name_too_large(tx: Transaction, rows: Sequence[AccumulationRow], terms: Terms) -> None:
+    """Money of one payment that no transfer may carry, or no order at the exchange, cannot be divided: a person raises the limit or asks."""
+    for row in thresholds.too_large(rows, most_units=terms.largest_units) if terms.largest_units is not None else ():
+        detail = {"units": row.units, "limit": terms.largest_units, "next": "raise TRANSFER_LIMIT_ETH and DAILY_LIMIT_ETH; or the exchange takes no more"}
+        bury(tx, source="conversion.plan", subject=f"accumulation {row.id}", reason="above_transfer_limit", detail=detail)
+
+
 def _collect(tx: Transaction, *, terms: Terms, strangers: Sequence[str]) -> Outcome:
     """Lock the rows, sum exactly those, and begin their conversion."""
-    rows = thresholds.fitting(accumulations.collect_pending(tx, FROM, limit=MOST_ROWS), most_units=terms.most_units)
+    waiting = accumulations.collect_pending(tx, FROM, limit=MOST_ROWS)
+    _name_too_large(tx, waiting, terms)
+    rows = thresholds.fitting(waiting, most_units=terms.most_units)
     total = sum(row.units for row in rows)
     if total < terms.least_units:
         return _wait(tx, reason=f"{total} of {terms.least_units} units, which would be {terms.because}", strangers=strangers)

@@ -17,6 +17,7 @@ from PGP_COMMON.errors import Misconfigured, PgpError
 
 if TYPE_CHECKING:
     from PGP_COMMON.clients.ethereum import Ethereum
+    from PGP_COMMON.money_machines import reconciliations
 
 # How often, and how many seconds apart, one looks before a difference between chain and books is one.
 LOOKS, LOOK_AGAIN_S = 4, 2.5
@@ -61,17 +62,43 @@ def _settings(known: Mapping[str, str]) -> Iterator[Finding]:
 def _books(known: Mapping[str, str]) -> Iterator[Finding]:
     from migrations import run
     from PGP_COMMON.health import expected_revision
-    from PGP_COMMON.money_machines.invariants import breaches
+    from PGP_COMMON.money_machines import reconciliations
+    from PGP_COMMON.money_machines.invariants import Since, breaches
 
     db = database(known)
     here = run.current(db.engine)
     if (here or "") < expected_revision():
         yield Finding("schema", f"the database is at {here or 'nothing'}, this code wants {expected_revision()}: run `pgp migrate up`")
         return
-    with db.reading() as tx:
-        for invariant, breach in breaches(tx):
-            yield Finding("invariant", f"{invariant.code}, {invariant.claim}: {breach.subject}: {breach.detail}")
+    with db.transaction() as tx:
+        # Everything is looked at once a day; since then, what has moved.
+        audit = reconciliations.last(tx, "invariants-full")
+        since = None if audit is None else Since(history=audit.seen.get("history", 0), ledger=audit.seen.get("ledger", 0))
+        found = {f"{invariant.code}, {invariant.claim}: {breach.subject}: {breach.detail}" for invariant, breach in breaches(tx, since=since)}
+    yield from (Finding("invariant", sentence) for sentence in sorted(found))
     yield from _open_letters(known)
+
+
+def _comparisons(known: Mapping[str, str]) -> Iterator[Finding]:
+    """What each comparison found when it was last made, and which have not been made for too long."""
+    from PGP_COMMON.money_machines import reconciliations
+    from PGP_COMMON.money_machines.reconciliations import JOBS, MISSED
+
+    with database(known).reading() as tx:
+        runs = {name: reconciliations.last(tx, name) for name in JOBS}
+        fleet_s = reconciliations.running_for_s(tx)
+    for name, job in JOBS.items():
+        run = runs[name]
+        age_s = fleet_s if run is None else run.age_s
+        if age_s > MISSED * job.every_s:
+            yield Finding("comparison", f"{job.compares} were {_long_ago(run, age_s)}: is the scheduler running, and `pgp dead list` empty?")
+        for found in run.lasting if run is not None else ():
+            what = ", ".join(f"{key} {value}" for key, value in found.items() if key not in ("since", "runs"))
+            yield Finding("comparison", f"{job.compares} differ since {found.get('since')}: {what}; {job.helps}")
+
+
+def _long_ago(run: reconciliations.Run | None, age_s: int) -> str:
+    return "never compared" if run is None else f"last compared {age_s // 60} minutes ago"
 
 
 def _open_letters(known: Mapping[str, str]) -> Iterator[Finding]:
@@ -142,7 +169,7 @@ def _lasting(look: Callable[[], set[str]]) -> list[str]:
     return sorted(found)
 
 
-CHECKS: dict[str, Check] = {"manifest": _manifest, "settings": _settings, "books": _books, "keys": _keys, "chain": _chain}
+CHECKS: dict[str, Check] = {"manifest": _manifest, "settings": _settings, "books": _books, "comparisons": _comparisons, "keys": _keys, "chain": _chain}
 
 
 def examine(known: Mapping[str, str]) -> list[Finding]:

@@ -133,7 +133,7 @@ def book(
     reason: ReasonOption,
     state: StateOption = None,
 ) -> None:
-    """Book what the chain has and the books have not (or the other way round), once two comparisons agree and the cause is known."""
+    """Book what the chain has and the books have not (or the other way round), once the comparisons of some minutes agree and the cause is known."""
     from PGP_COMMON.money_machines import coins, reconciliations
     from PGP_COMMON.operators import treasury
 

@@ -1,4 +1,4 @@
-"""Opens, shows, freezes and unfreezes the wallet, and takes a stuck nonce."""
+"""Opens, shows, freezes and unfreezes the wallet, takes a stuck nonce, and adopts it after a restore."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import Annotated
 
 import typer
 
+from PGP_COMMON.cli import adopting, explaining
 from PGP_COMMON.cli.chain import chain_of, our_wallet, wallet_address
 from PGP_COMMON.cli.operator import JsonOption, ReasonOption, act, database, setting, settings, who
 from PGP_COMMON.cli.place import StateOption
 from PGP_COMMON.clients.ethereum import PLAIN_GAS, Ethereum
 from PGP_COMMON.errors import BadAnswer, BadInput, Conflict, Misconfigured
-from PGP_COMMON.money_machines import audit, dead_letters, ledger, transfers, wallet
+from PGP_COMMON.money_machines import audit, dead_letters, ledger, spending, strays, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS
 
 app = typer.Typer(no_args_is_help=True)
 app.callback()(lambda: None)
+app.command()(adopting.adopt)
+app.command()(explaining.explain)
 
 # A block is final a quarter of an hour after it was made; what changed the wallet last may be that young.
 PATIENCE_S = 1200
@@ -43,7 +46,7 @@ def read_opening(chain: Ethereum, address: str, *, patience_s: int) -> Opening:
         # The newest block first: a token that is not even there is a mistake of ours, one that is not there yet at the final block is only young.
         newest = {asset: chain.balance(asset, address) for asset in (GAS, FUNDING)}
         final = _final(chain, address)
-        if final is not None and final.balances == newest and final.nonce == chain.nonce(address):
+        if final is not None and final.balances == newest and final.nonce == chain.nonces(address).known:
             return final
         if time.monotonic() > until:
             raise Conflict("the wallet has changed in blocks that are not final: wait a quarter of an hour")
@@ -105,6 +108,8 @@ def show(as_json: JsonOption = False, state: StateOption = None) -> None:
             "platform_usdt_units": wallet.platform_units(tx),
             "in_flight": load.in_flight,
             "signed_in_24_hours": load.signed_lately,
+            "sent_in_24_hours": {asset: spending.spent(tx, asset=asset) for asset in (GAS, FUNDING)},
+            "unexplained": [stray.tx_hash for stray in strays.unexplained(tx, ours.id)],
             "obstacle": wallet.obstacle(tx, ours, fees_wei=load.fees_wei),
         }
     if as_json:
@@ -128,14 +133,19 @@ def freeze(reason: ReasonOption, state: StateOption = None) -> None:
 
 @app.command()
 def unfreeze(reason: ReasonOption, state: StateOption = None) -> None:
-    """Sign again, if the chain has no nonce that was not given here."""
+    """Sign again, if the wallet is at home, the chain has no nonce that was not given here, and everything that left is explained."""
     known, why = settings(state), act(reason)
     address = wallet_address(known)
-    nonce = chain_of(known).nonce(address)
+    nonce = chain_of(known).nonces(address).known
     with database(known).transaction() as tx:
         ours = our_wallet(tx, known)
+        if not ours.at_home:
+            raise Conflict("this is not the database that the wallet was opened in: `pgp wallet adopt`, once it is the one that the fleet uses")
         if nonce > ours.next_nonce:
             raise Conflict(f"the chain has used nonce {nonce - 1}, and {ours.next_nonce} is the next one here: an older database, or somebody else's key")
+        unexplained = strays.unexplained(tx, ours.id)
+        if unexplained:
+            raise Conflict(f"{unexplained[0].tx_hash} and {len(unexplained) - 1} more are unexplained: `pgp wallet explain`")
         if not wallet.unfreeze(tx, ours.id):
             raise Conflict("it is not frozen")
         audit.note(tx, why, "wallet.unfreeze", address, before={"frozen_reason": ours.frozen_reason}, after={"frozen": False})
@@ -162,6 +172,10 @@ def fill(
     with db.transaction() as tx:
         if not transfers.supersede(tx, transfer_id, raw=raw, tx_hash=tx_hash, reason=why.reason):
             raise Conflict("somebody else moved it")
+        stray = strays.find(tx, tx_hash)
+        if stray is not None and not stray.units:
+            # It moved nothing: that it took the nonce is all there is to explain.
+            strays.explain(tx, tx_hash, as_="fill")
         audit.note(tx, why, "wallet.fill", f"transfer {transfer_id}", before={"state": "stuck"}, after={"state": "superseded", "tx": tx_hash})
     typer.echo(f"transfer {transfer_id} is given up; what it was for comes back when {tx_hash} is final")
 

@@ -16,9 +16,11 @@ from PGP_COMMON.clients.ethereum_answers import (
     ChainTransaction,
     Fees,
     Mined,
+    Nonces,
     Outcome,
     Receipts,
     Sending,
+    SignedTransaction,
     TokenTransfer,
     balance_call,
     data_of,
@@ -28,6 +30,7 @@ from PGP_COMMON.clients.ethereum_answers import (
     outcome_of,
     quantity,
     read_receipt,
+    read_signed,
     read_transaction,
     read_transfer,
     transfer_call,
@@ -126,6 +129,14 @@ class Ethereum:
         at = hex(self._finalized()) if block == "finalized" else block
         return quantity(self._ask("eth_getTransactionCount", address, at), "nonce")
 
+    @read
+    def nonces(self, address: str) -> Nonces:
+        """How many transactions an address has made, by whichever node knows of most; raises if no node answers."""
+        final = quantity(self._ask("eth_getTransactionCount", address, hex(self._finalized())), "nonce")
+        answers, _ = self._everywhere(lambda node: _counts(node, address))
+        mined = max(latest for latest, _pending in answers)
+        return Nonces(final, mined, max(mined, *(pending for _latest, pending in answers)))
+
     def call_for(self, asset: str, *, recipient: str, units: int) -> Call:
         """What a transfer of an asset says on chain."""
         if asset == "eth":
@@ -165,6 +176,22 @@ class Ethereum:
         if not known and failures:
             raise failures[0]
         return read_transaction(known[0]) if known else None
+
+    @read
+    def signed(self, tx_hash: str) -> SignedTransaction | None:
+        """A transaction with its signature, from a block or a pool of any node; None if nobody knows it, or if it is of another kind than ours."""
+        answers, failures = self._everywhere(lambda node: node.ask("eth_getTransactionByHash", tx_hash))
+        known = [answer for answer in answers if answer is not None]
+        if not known and failures:
+            raise failures[0]
+        return read_signed(known[0]) if known else None
+
+    @read
+    def waiting(self, address: str) -> tuple[ChainTransaction, ...]:
+        """What an address has in the pools of the nodes, as far as they show it: a node need not, and then it is silent."""
+        answers, _ = self._everywhere(lambda node: _pending(node, address.lower()))
+        by_hash = {transaction.tx_hash: transaction for found in answers for transaction in found}
+        return tuple(sorted(by_hash.values(), key=lambda transaction: transaction.nonce))
 
     @read
     def finalized(self) -> int:
@@ -282,6 +309,24 @@ def _logs(node: Node, contract: str, address: str, from_block: int, to_block: in
     if last is None:
         raise TryAgain("the node lags behind", vendor=VENDOR)
     return [transfer for entry in list_of(logs, "logs") if (transfer := read_transfer(entry)) is not None]
+
+
+def _counts(node: Node, address: str) -> tuple[int, int]:
+    """How many transactions a node has seen of an address in blocks, and with its pool; one that keeps no pool says the same twice."""
+    try:
+        latest, pending = node.ask_all([("eth_getTransactionCount", [address, block]) for block in ("latest", "pending")])
+    except Refused:
+        latest = pending = node.ask("eth_getTransactionCount", address, "latest")
+    return quantity(latest, "nonce"), quantity(pending, "nonce")
+
+
+def _pending(node: Node, address: str) -> list[ChainTransaction]:
+    try:
+        block = node.ask("eth_getBlockByNumber", "pending", True)  # noqa: FBT003 - the RPC's own parameter
+    except (Refused, TryAgain):
+        return []
+    rows = [] if block is None else list_of(mapping_of(block, "block").get("transactions"), "block.transactions")
+    return [read_transaction(row) for row in rows if isinstance(row, dict) and str(row.get("from")).lower() == address]
 
 
 def _transactions_of(node: Node, address: str, number: int) -> tuple[Mined, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,6 +139,31 @@ class ChainTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction with everything that was signed and the signature, as a node shows it; fees are wei per gas."""
+
+    tx_hash: str
+    chain_id: int
+    nonce: int
+    gas: int
+    max_fee_wei: int
+    max_priority_wei: int
+    call: Call
+    y_parity: int
+    r: int
+    s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nonces:
+    """How many transactions an address has made: in final blocks, in blocks, and together with what waits in a pool."""
+
+    final: int
+    mined: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mined:
     """A transaction in a block, and how it went."""
 
@@ -251,6 +277,32 @@ def read_transaction(value: object) -> ChainTransaction:
         value_wei=quantity(tx.get("value"), "transaction.value"),
         data=data_of(tx.get("input"), "transaction.input"),
     )
+
+
+def read_signed(value: object) -> SignedTransaction | None:
+    """Read a transaction together with its signature; None if it is of another kind than ours (dynamic fee, no access list, to somebody)."""
+    tx = mapping_of(value, "transaction")
+    if tx.get("type") != "0x2" or tx.get("accessList") or tx.get("to") is None:
+        return None
+    plain = read_transaction(tx)
+    return SignedTransaction(
+        tx_hash=plain.tx_hash,
+        chain_id=quantity(tx.get("chainId"), "transaction.chainId"),
+        nonce=plain.nonce,
+        gas=quantity(tx.get("gas"), "transaction.gas"),
+        max_fee_wei=quantity(tx.get("maxFeePerGas"), "transaction.maxFeePerGas"),
+        max_priority_wei=quantity(tx.get("maxPriorityFeePerGas"), "transaction.maxPriorityFeePerGas"),
+        call=Call(to=str(plain.recipient), value_wei=plain.value_wei, data=plain.data),
+        # Nodes that are older than the field write it as `v`, which is the same number for this kind.
+        y_parity=quantity(tx.get("yParity", tx.get("v")), "transaction.yParity"),
+        r=quantity(tx.get("r"), "transaction.r"),
+        s=quantity(tx.get("s"), "transaction.s"),
+    )
+
+
+def call_hash(call: Call) -> bytes:
+    """The identity of what a transfer does on chain: part of the key that all its attempts share."""
+    return hashlib.sha256(f"{call.to.lower()}|{call.value_wei}|{call.data.hex()}".encode()).digest()
 
 
 def transfer_call(*, recipient: str, units: int) -> bytes:

@@ -11,7 +11,7 @@ from hexbytes import HexBytes
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from PGP_COMMON.addresses import checksummed
-from PGP_COMMON.clients.ethereum_answers import Call, read_transfer_call
+from PGP_COMMON.clients.ethereum_answers import Call, SignedTransaction, read_transfer_call
 from PGP_COMMON.errors import BadInput, BrokenRule, Misconfigured
 
 # The library of elliptic curves behind eth_account raises the process's recursion limit to 100 000 when it is imported. With
@@ -90,6 +90,18 @@ def decode_raw(raw: bytes) -> tuple[TransactionFields, str, str]:
         call=call,
     )
     return fields, signer, "0x" + keccak(raw).hex()
+
+
+def raw_of(seen: SignedTransaction) -> bytes:
+    """The signed bytes of a transaction that a node shows, put together again; raises BadInput unless they hash to the name that the node gave."""
+    fields = TransactionFields(seen.chain_id, seen.nonce, seen.gas, seen.max_fee_wei, seen.max_priority_wei, seen.call)
+    try:
+        raw = bytes(TypedTransaction.from_dict({**_as_library(fields), "v": seen.y_parity, "r": seen.r, "s": seen.s}).encode())
+    except (ValueError, TypeError, ValidationError, RLPException) as error:
+        raise BadInput("not a signed transaction") from error
+    if "0x" + keccak(raw).hex() != seen.tx_hash:
+        raise BadInput("the node's transaction does not hash to its name", tx=seen.tx_hash)
+    return raw
 
 
 def meaning(call: Call) -> tuple[str | None, str, int]:

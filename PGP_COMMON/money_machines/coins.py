@@ -64,3 +64,9 @@ def coin(tx: Transaction, asset: str) -> Coin:
     if found is None:
         raise NotFound(f"the catalogue has no coin {asset}", asset=asset)
     return found
+
+
+def at_exchange(tx: Transaction, *, ticker: str, network: str) -> Coin | None:
+    """The coin that the exchange calls so, or None."""
+    asset = tx.value("SELECT asset FROM currency_to_network WHERE ticker = :ticker AND network = :network", ticker=ticker.lower(), network=network.lower())
+    return None if asset is None else find(tx, str(asset))

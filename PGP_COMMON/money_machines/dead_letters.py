@@ -100,12 +100,17 @@ def reopen(tx: Transaction, found: DeadLetter, *, signature: str, grace_s: int) 
     )
 
 
-def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> None:
-    """Stop every step that names a switch; raises BrokenRule for a switch that nobody knows. Once `sign` is off nothing is signed, not even by who was about to."""
+def switch_off(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:
+    """Stop every step that names a switch; False when it was off, and the first reason stays. Raises BrokenRule for a switch that nobody knows.
+
+    Once `sign` is off nothing is signed, not even by who was about to.
+    """
     if switch == "sign":
         wallet.lock_all(tx)
-    tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
-    audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
+    made = tx.run("INSERT INTO machine_pause (switch, reason) VALUES (:switch, :reason) ON CONFLICT (switch) DO NOTHING", switch=switch, reason=reason)
+    if made:
+        audit.record(tx, actor=actor, action="pause", subject=switch, reason=reason)
+    return made == 1
 
 
 def switch_on(tx: Transaction, switch: str, *, reason: str, actor: str) -> bool:

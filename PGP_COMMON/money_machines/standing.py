@@ -88,7 +88,7 @@ def scheduled_runs(tx: Transaction, steps: Sequence[str], *, limit: int) -> list
 
 def frozen_wallets(tx: Transaction) -> list[Letter]:
     """Wallets that may not sign."""
-    return tx.all(Letter, "SELECT 'wallet' AS source, address AS subject, frozen_reason AS reason FROM wallet WHERE frozen_reason IS NOT NULL")
+    return tx.all(Letter, "SELECT 'wallet' AS source, address AS subject, frozen_because(w) AS reason FROM wallet w WHERE frozen_because(w) IS NOT NULL")
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,16 @@ def signed_with(tx: Transaction) -> list[Signed]:
 
 
 def wallet_standing(tx: Transaction) -> list[WalletStanding]:
-    """What the chain should show for our wallet: the ledger, plus what is signed and not final."""
+    """What the chain should show for our wallet: the ledger, plus what is signed and not final, less what left and is not booked."""
     return tx.all(
         WalletStanding,
         """
         SELECT w.address, w.chain_id, w.next_nonce, a.asset, a.balance AS ledger_units,
                coalesce((SELECT sum(t.units) FROM transfer t WHERE t.wallet_id = w.id AND t.asset = a.asset
-                          AND t.state IN ('signed', 'broadcast', 'mined', 'stuck')), 0) AS unfinal_units,
+                          AND t.state IN ('signed', 'broadcast', 'mined', 'stuck')), 0)
+               - coalesce((SELECT sum(c.units) FROM chain_tx c WHERE c.wallet_id = w.id AND c.asset = a.asset AND c.succeeded AND c.booked_at IS NULL), 0)
+               - CASE a.asset WHEN 'eth' THEN coalesce((SELECT sum(c.gas_wei) FROM chain_tx c WHERE c.wallet_id = w.id AND c.booked_at IS NULL), 0) ELSE 0 END
+               AS unfinal_units,
                (SELECT count(*) FROM transfer t WHERE t.wallet_id = w.id AND t.state IN ('signed', 'broadcast', 'mined', 'stuck')) AS gas_unbooked
           FROM wallet w CROSS JOIN ledger_account a WHERE a.code = 'wallet' ORDER BY a.asset
         """,
@@ -125,5 +128,5 @@ def wallet_standing(tx: Transaction) -> list[WalletStanding]:
 
 
 def final_transfers(tx: Transaction) -> list[Sent]:
-    """Every transfer that we hold to be final, with its hash."""
-    return tx.all(Sent, "SELECT id, mined_hash AS tx_hash FROM transfer WHERE state = 'final' ORDER BY id")
+    """The newest transfers that we hold to be final, with their hashes; the older ones have been compared with the chain before."""
+    return tx.all(Sent, "SELECT id, mined_hash AS tx_hash FROM transfer WHERE state = 'final' ORDER BY id DESC LIMIT 20")

@@ -328,6 +328,11 @@ def abandon(tx: Transaction, swap_id: int, *, source: Swap, reason: str) -> bool
     )
 
 
+def hand_order_on(tx: Transaction, swap_id: int) -> bool:
+    """Let an order that was given up go to another swap: after a restore it turns out that its coins had left. False when it was not given up."""
+    return tx.run("UPDATE swap SET provider_id = NULL, payin_address = NULL WHERE id = :id AND state = 'abandoned'", id=swap_id) == 1
+
+
 # --- what is asked about it
 
 
@@ -346,6 +351,9 @@ def review_subject(tx: Transaction, swap_id: int) -> str:
     return f"{swap_id}:review:{holds(tx, swap_id)}"
 
 
+# --- what HOSTPAY asks
+
+
 def was_looked_at(tx: Transaction, swap_id: int, *, within_s: int) -> bool:
     """Whether the exchange has been asked about a swap within so many seconds."""
     return bool(
@@ -356,29 +364,3 @@ def was_looked_at(tx: Transaction, swap_id: int, *, within_s: int) -> bool:
 def waited_s(tx: Transaction, swap_id: int) -> int:
     """For how many seconds we have waited for the exchange: since our coins were with it, or since it said that they come back."""
     return int(tx.value("SELECT coalesce(floor(extract(epoch FROM pgp_now() - coalesce(ended_at, funded_at))), 0) FROM swap WHERE id = :id", id=swap_id))
-
-
-def neglected(tx: Transaction, *, limit: int) -> list[int]:
-    """Swaps that have our coins and that the exchange has not been asked about for an hour."""
-    found = tx.value(
-        """
-        SELECT array_agg(id) FROM (SELECT id FROM swap WHERE state IN ('funded', 'hold')
-               AND coalesce(vendor_looked_at, created_at) < pgp_now() - interval '1 hour' AND funded_at < pgp_now() - interval '1 hour' LIMIT :limit) s
-        """,
-        limit=limit,
-    )
-    return list(found or [])
-
-
-def never_to_be_paid(tx: Transaction, *, limit: int) -> list[str]:
-    """The exchange's ids of orders of the last day that nobody may fund: orphans, and swaps that were given up. The newest first."""
-    found = tx.value(
-        """
-        SELECT array_agg(provider_id) FROM (
-            SELECT provider_id, at FROM (SELECT provider_id, seen_at AS at FROM swap_orphan
-                UNION ALL SELECT provider_id, ended_at FROM swap WHERE state = 'abandoned' AND provider_id IS NOT NULL) o
-             WHERE at > pgp_now() - interval '24 hours' ORDER BY at DESC LIMIT :limit) newest
-        """,
-        limit=limit,
-    )
-    return list(found or [])

@@ -44,7 +44,7 @@ TRANSFER_LIFE = Machine(
     },
 )
 
-Purpose = Literal["swap", "direct", "treasury", "refund"]
+Purpose = Literal["swap", "direct", "treasury", "refund", "fill"]
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def why_not(tx: Transaction, transfer_id: int, *, margin_s: int) -> str | None:
                WHEN t.purpose = 'direct' AND (p.state <> 'funding' OR lower(p.address) <> lower(t.recipient) OR p.units <> t.units OR p.asset <> t.asset
                     OR p.payout_asset <> p.asset) THEN 'differs from its payout'
                WHEN t.purpose = 'refund' AND (y.outcome_asset <> t.asset OR y.suspense_units < t.units) THEN 'differs from its payment'
-               WHEN lower(w.address) = lower(t.recipient) THEN 'goes to the wallet itself'
+               WHEN (lower(w.address) = lower(t.recipient)) <> (t.purpose = 'fill') THEN 'goes to the wallet itself'
                WHEN least(t.deadline, s.deadline) < pgp_now() + make_interval(secs => :margin) THEN 'deadline too near'
                ELSE '' END
           FROM transfer t JOIN wallet w ON w.id = t.wallet_id LEFT JOIN swap s ON s.id = t.swap_id LEFT JOIN split_payout_que p ON p.id = t.payout_id

@@ -21,7 +21,10 @@ FEES: Final = "income:fee"
 
 @dataclass(frozen=True)
 class WalletRow(Row):
-    """The wallet. Every nonce from `first_nonce` to before `next_nonce` belongs to one transfer; its chain has been read up to `scanned_block`."""
+    """The wallet. Every nonce from `first_nonce` to before `next_nonce` has its row; its chain has been read up to `scanned_block`.
+
+    `at_home`: whether this is the database that it was opened in. Away from home it is frozen, whether somebody has written that down or not.
+    """
 
     id: int
     address: str
@@ -32,6 +35,7 @@ class WalletRow(Row):
     max_in_flight: int
     gas_reserve_wei: int
     frozen_reason: str | None
+    at_home: bool
 
 
 def find(tx: Transaction, address: str) -> WalletRow | None:
@@ -39,7 +43,8 @@ def find(tx: Transaction, address: str) -> WalletRow | None:
     return tx.one(
         WalletRow,
         """
-        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_reason
+        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_because(wallet) AS frozen_reason,
+               is_home(id) AS at_home
           FROM wallet WHERE lower(address) = lower(:address)
         """,
         address=address,
@@ -51,7 +56,8 @@ def lock(tx: Transaction, wallet_id: int) -> WalletRow | None:
     return tx.one(
         WalletRow,
         """
-        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_reason
+        SELECT id, address, chain_id, first_nonce, next_nonce, scanned_block, max_in_flight, gas_reserve_wei, frozen_because(wallet) AS frozen_reason,
+               is_home(id) AS at_home
           FROM wallet WHERE id = :id FOR NO KEY UPDATE
         """,
         id=wallet_id,
@@ -79,6 +85,7 @@ def open(tx: Transaction, *, address: str, chain_id: int, nonce: int, block: int
             reserve=gas_reserve_wei,
         )
     )
+    make_home(tx, made, reason="opened")
     lines = [line for asset, units in balances.items() for line in (ledger.debit(ledger.wallet(asset), units), ledger.credit(ledger.equity(asset), units))]
     if any(balances.values()):
         ledger.post(tx, "wallet.open", made, lines)
@@ -96,8 +103,18 @@ def freeze(tx: Transaction, wallet_id: int, *, reason: str) -> bool:
 
 
 def unfreeze(tx: Transaction, wallet_id: int) -> bool:
-    """Sign again. Only an operator does this; False when it was not frozen."""
+    """Sign again. Only an operator does this; False when it was not frozen. Away from home it stays frozen all the same."""
     return tx.run("UPDATE wallet SET frozen_reason = NULL, frozen_at = NULL WHERE id = :id AND frozen_reason IS NOT NULL", id=wallet_id) == 1
+
+
+def make_home(tx: Transaction, wallet_id: int, *, reason: str) -> None:
+    """Let this database be the wallet's home: where it was opened, or where an operator has adopted it after a restore (money.md 13)."""
+    tx.run("INSERT INTO wallet_home (wallet_id, reason) VALUES (:id, :reason)", id=wallet_id, reason=reason)
+
+
+def skip_nonces(tx: Transaction, wallet_id: int, *, to: int) -> None:
+    """Let `to` be the next nonce, if it is later: those before it are on the chain, and have their rows. The caller holds the lock."""
+    tx.run("UPDATE wallet SET next_nonce = :to WHERE id = :id AND next_nonce < :to", id=wallet_id, to=to)
 
 
 def mark_scanned(tx: Transaction, wallet_id: int, *, after: int, block: int) -> bool:
@@ -233,6 +250,9 @@ def lock_all(tx: Transaction) -> None:
     tx.value("SELECT count(*) FROM (SELECT id FROM wallet ORDER BY id FOR NO KEY UPDATE) locked")
 
 
-def is_switched_off(tx: Transaction) -> bool:
-    """Whether an operator has switched signing off. The engine asks before a step begins; whoever signs asks again with the wallet's row held."""
-    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM machine_pause WHERE switch = 'sign')"))
+def is_switched_off(tx: Transaction, switch: str = "sign") -> bool:
+    """Whether signing, or another switch, is off: by a row, or because the wallet is away from home or something that left it is unexplained.
+
+    The engine asks before a step begins; whoever signs asks again with the wallet's row held.
+    """
+    return bool(tx.value("SELECT is_switched_off(:switch)", switch=switch))

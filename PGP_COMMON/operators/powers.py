@@ -17,11 +17,22 @@ MOVES: Final[tuple[Move, ...]] = (
     + moves("transfer", requested="cancelled", stuck="broadcast superseded", superseded="broadcast")
 )
 
+# After a restore he makes again, by `pgp wallet adopt` and `pgp wallet explain`, the moves of the history that was lost.
+RESTORE_MOVES: Final[tuple[Move, ...]] = (
+    moves("accumulation", pending="converting", converted="attached")
+    + moves("conversion", planned="quoted", quoted="planned swapping", swapping="planned")
+    + moves("payout", reserved="quoted", quoted="reserved swap_ready funding", swap_ready="reserved funding", funding="reserved")
+    + moves("swap", planned="created", created="funding", funding="abandoned")
+    + moves("transfer", requested="signed", signed="stuck", broadcast="stuck")
+)
+
 # What a move of his makes necessary is done by the services, from work that commits with it.
 SENDS: Final[tuple[str, ...]] = (
     "transfer.sign",
+    "transfer.watch",
     "transfer.ended",
     "arrival.look",
+    "wallet.reconcile",
     "swap.ended",
     "conversion.quote",
     "conversion.finish",

@@ -57,6 +57,7 @@ def operator() -> str:
     return (
         f"Only a person, through `pgp`, may move: {_edges(own)}.\n\n"
         f"He may also make moves that are a service's: {_edges(shared)}.\n\n"
+        f"After a restore he makes moves of the lost history again, by `pgp wallet adopt` and `pgp wallet explain`: {_edges(powers.RESTORE_MOVES)}.\n\n"
         f"What he sets in motion: {', '.join(f'`{name}`' for name in powers.SENDS)}."
     )
 

@@ -13,7 +13,8 @@ from PGP_COMMON.rendering.tables import notice, table
 
 def movers(move: Move) -> list[str]:
     """Who may make a move."""
-    return [service.short for service in FLEET if move in service.moves] + (["an operator"] if move in powers.MOVES else [])
+    people = {"an operator": powers.MOVES, "an operator after a restore": powers.RESTORE_MOVES}
+    return [service.short for service in FLEET if move in service.moves] + [who for who, moves in people.items() if move in moves]
 
 
 def _meanings(states: type) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from PGP_COMMON.config import needed_urls
-from PGP_COMMON.fleet import BASE, FLEET
+from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.rendering.tables import notice, table
+from PGP_COMMON.setting_groups import BASE
 from PGP_COMMON.settings import CATALOGUE, Setting
 
 

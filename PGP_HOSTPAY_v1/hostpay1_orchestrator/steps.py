@@ -189,7 +189,16 @@ def _close_refund(tx: Transaction, transfer: TransferRow) -> Outcome:
     return Done()
 
 
-CLOSERS: Final = {"swap": _close_for_swap, "direct": _close_direct, "treasury": _close_treasury, "refund": _close_refund}
+def _close_fill(tx: Transaction, transfer: TransferRow) -> Outcome:
+    """A nonce is taken, by whichever transaction; what the fill carried never left the wallet."""
+    if transfer.state == Transfer.CANCELLED:
+        return Done("cancelled before it was signed")
+    lines = [ledger.debit(ledger.wallet(transfer.asset), transfer.units), ledger.credit(ledger.in_flight(transfer.asset), transfer.units)]
+    ledger.post(tx, "transfer.return", transfer.id, lines)
+    return Done(transfer.state)
+
+
+CLOSERS: Final = {"swap": _close_for_swap, "direct": _close_direct, "treasury": _close_treasury, "refund": _close_refund, "fill": _close_fill}
 
 
 def _post_sent(tx: Transaction, transfer: TransferRow, kind: str, source: ledger.Account) -> bool:

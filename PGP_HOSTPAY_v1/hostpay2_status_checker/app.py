@@ -6,7 +6,7 @@ from PGP_COMMON import market
 from PGP_COMMON.clients.ethereum import Ethereum
 from PGP_COMMON.engine import Flow
 from PGP_COMMON.runtime import Runtime
-from PGP_HOSTPAY_v1.hostpay2_status_checker import arriving, reconciling, steps
+from PGP_HOSTPAY_v1.hostpay2_status_checker import arriving, exchanging, reconciling, steps
 
 STEPS: dict[str, Flow] = {
     "swap.check": {"start": steps.look_before_funding},
@@ -14,9 +14,10 @@ STEPS: dict[str, Flow] = {
     "arrival.look": {"start": arriving.find_arrivals, "match": arriving.name_cause},
     "wallet.reconcile": {
         "start": reconciling.read_chain,
+        "fence": reconciling.look_at_fence,
         "compare": reconciling.compare_balances,
         "arrivals": reconciling.name_old_arrivals,
-        "exchanges": reconciling.look_at_exchanges,
+        "exchanges": exchanging.look_at_exchanges,
     },
 }
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from PGP_COMMON.clients.ethereum import Ethereum
-from PGP_COMMON.clients.ethereum_answers import Call, Fees
+from PGP_COMMON.clients.ethereum_answers import Call, Fees, call_hash
 from PGP_COMMON.clients.ethereum_signing import Signed, address_of_key, sign_transfer
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Done, Job, Later, Outcome, bury
+from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
 from PGP_COMMON.errors import Misconfigured, Refused
-from PGP_COMMON.money_machines import ledger, transfers, wallet
+from PGP_COMMON.money_machines import ledger, spending, strays, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer, TransferRow
 from PGP_COMMON.money_machines.wallet import GAS, WalletRow
-from PGP_HOSTPAY_v1 import signing
+from PGP_HOSTPAY_v1 import fence, signing
+from PGP_HOSTPAY_v1.fence import Guard
 from PGP_HOSTPAY_v1.signing import Bid
 
 # Two nodes that are further apart than this do not see the same chain (money.md 8).
@@ -27,19 +28,20 @@ LONG_WAIT_S: Final = 60
 
 @dataclass(frozen=True)
 class Clients:
-    """The chain."""
+    """The chain, and whether it has been looked at as a whole since this process began."""
 
     chain: Ethereum
+    guard: Guard = field(default_factory=Guard)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the chain says before a transfer is signed: what it would cost, and how many transactions the wallet has made."""
+    """What the chain says before a transfer is signed: what it would cost, and how many transactions of the wallet any node knows."""
 
     call: Call
     gas: int
     fees: Fees
-    nonce_latest: int
+    nonce_known: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,15 @@ def sign_once(job: Job[Clients]) -> Commit:
     with job.db.reading() as tx:
         transfer = transfers.get(tx, job.id)
         refusal = transfers.why_not(tx, transfer.id, margin_s=margin_s)
+        held = wallet.find(tx, transfer.sender)
+        wants_a_look = job.clients.guard.wants_a_look(tx)
     if transfer.state != Transfer.REQUESTED:
         return lambda _tx: Done(f"the transfer is {transfer.state}")
     check_ownership(job.config, transfer)
+    assert held is not None
+    seen = _look(job, held) if wants_a_look or not held.at_home else None
+    if seen is not None and not fence.seems_whole(held, seen):
+        return partial(_record_look, held=held, seen=seen, wait_s=job.config.integer("CHAIN_POLL_S"))
     if refusal is not None:
         return partial(_cancel, transfer_id=transfer.id, reason=refusal)
     offer = _ask_chain(job, transfer)
@@ -67,7 +75,13 @@ def sign_once(job: Job[Clients]) -> Commit:
         return partial(_cancel, transfer_id=transfer.id, reason=offer.reason)
     if isinstance(offer, Obstacle):
         return partial(_wait, transfer_id=transfer.id, obstacle=offer)
-    return partial(_sign, job, transfer_id=transfer.id, offer=offer, margin_s=margin_s)
+    return partial(_sign, job, transfer_id=transfer.id, offer=offer, seen=seen, margin_s=margin_s)
+
+
+def _look(job: Job[Clients], held: WalletRow) -> fence.Look:
+    """See whether the wallet as a whole is as we left it: before the first signature of a process, and when nobody has looked for an hour."""
+    job.clients.chain.check_chain()
+    return fence.look(job.db, job.clients.chain, held)
 
 
 def check_ownership(config: BaseConfigManager, transfer: TransferRow) -> None:
@@ -92,7 +106,7 @@ def _ask_chain(job: Job[Clients], transfer: TransferRow) -> Offer | Obstacle:
     if chain.balance(transfer.asset, transfer.sender) < transfer.units:
         # Asked for before the gas: without the balance the contract would refuse, and a refusal is final.
         return Obstacle("the wallet holds too little on the chain")
-    nonce = chain.nonce(transfer.sender)
+    nonce = chain.nonces(transfer.sender).known
     fees = chain.fees()
     try:
         gas = chain.gas_for(transfer.asset, sender=transfer.sender, recipient=transfer.recipient, units=transfer.units)
@@ -109,6 +123,12 @@ def _ask_chain(job: Job[Clients], transfer: TransferRow) -> Offer | Obstacle:
     return Offer(chain.call_for(transfer.asset, recipient=transfer.recipient, units=transfer.units), gas, fees, nonce)
 
 
+def _record_look(tx: Transaction, *, held: WalletRow, seen: fence.Look, wait_s: int) -> Outcome:
+    """Write down what was found; while the fence does not hold nothing is signed, and nothing is given up either."""
+    reason = fence.record(tx, held, seen)
+    return Next("start") if reason is None else Later(wait_s, reason)
+
+
 def _cancel(tx: Transaction, *, transfer_id: int, reason: str) -> Outcome:
     """Give a transfer up before it has a nonce: nothing can have left."""
     transfers.lock(tx, transfer_id)
@@ -122,7 +142,7 @@ def _wait(tx: Transaction, *, transfer_id: int, obstacle: Obstacle) -> Outcome:
     return Later(obstacle.wait_s, obstacle.reason)
 
 
-def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer, margin_s: int) -> Outcome:
+def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer, seen: fence.Look | None, margin_s: int) -> Outcome:
     """One transaction from the last check to the kept bytes. Whoever holds the wallet's row is the only one who signs."""
     transfer = transfers.lock(tx, transfer_id)
     if transfer.state != Transfer.REQUESTED:
@@ -132,15 +152,18 @@ def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer,
         return _cancel(tx, transfer_id=transfer.id, reason=refusal)
     held = wallet.lock(tx, transfer.wallet_id)
     assert held is not None
+    broken = fence.record(tx, held, seen) if seen is not None else None
+    if broken is not None:
+        return _wait(tx, transfer_id=transfer.id, obstacle=Obstacle(broken))
     bid = signing.first_bid(offer.fees, gas=offer.gas, cap_wei=job.config.integer("MAX_TRANSFER_FEE_WEI"))
     assert bid is not None
-    obstacle = _obstacle(job.config, tx, transfer, held, fees_wei=offer.gas * bid.max_fee_wei, nonce_latest=offer.nonce_latest)
+    obstacle = _obstacle(job.config, tx, transfer, held, fees_wei=offer.gas * bid.max_fee_wei, nonce_known=offer.nonce_known)
     if obstacle is not None:
         return _wait(tx, transfer_id=transfer.id, obstacle=obstacle)
     fields = signing.fields(offer.call, chain_id=job.clients.chain.chain_id, nonce=held.next_nonce, gas=offer.gas, bid=bid)
     signed = sign_transfer(job.config.secret("HOST_WALLET_PRIVATE_KEY"), fields)
     cap_wei = job.config.integer("MAX_TRANSFER_FEE_WEI")
-    transfers.sign(tx, transfer.id, nonce=held.next_nonce, calldata_hash=signing.call_hash(offer.call), max_total_fee_wei=cap_wei)
+    transfers.sign(tx, transfer.id, nonce=held.next_nonce, calldata_hash=call_hash(offer.call), max_total_fee_wei=cap_wei)
     keep(tx, transfer, signed, gas=offer.gas, bid=bid)
     wallet.take_nonce(tx, held.id, nonce=held.next_nonce)
     lines = [ledger.debit(ledger.in_flight(transfer.asset), transfer.units), ledger.credit(ledger.wallet(transfer.asset), transfer.units)]
@@ -162,22 +185,27 @@ def keep(tx: Transaction, transfer: TransferRow, signed: Signed, *, gas: int, bi
     )
 
 
-def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow, held: WalletRow, *, fees_wei: int, nonce_latest: int) -> Obstacle | None:
+def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow, held: WalletRow, *, fees_wei: int, nonce_known: int) -> Obstacle | None:
     """Why nothing may be signed at this moment, seen with the wallet's row held."""
     if held.chain_id != config.integer("ETHEREUM_CHAIN_ID"):
         raise Misconfigured("the wallet was opened on another chain")
+    if nonce_known > held.next_nonce:
+        # Somebody else uses the key, or the database is older than the chain: another nonce from us could pay twice.
+        fence.freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce_known, "ours": held.next_nonce})
+        return Obstacle("the wallet is frozen")
     if wallet.is_switched_off(tx):
         # Since this step was claimed. Whoever switches signing off holds the wallet's row too, so that nothing is signed after he has.
         return Obstacle("signing is switched off")
-    if nonce_latest > held.next_nonce:
-        # Somebody else uses the key, or the database is older than the chain: another nonce from us could pay twice.
-        freeze(tx, held, reason="the chain has nonces that we did not give", detail={"chain": nonce_latest, "ours": held.next_nonce})
-        return Obstacle("the wallet is frozen")
+    if transfer.purpose != "fill" and strays.is_filling(tx, held.id):
+        return Obstacle("nonces from before the restore are taken first", config.integer("CHAIN_POLL_S"))
     load = wallet.load(tx, held.id)
     if load.in_flight >= held.max_in_flight:
         return Obstacle("all slots of the wallet are taken", config.integer("CHAIN_POLL_S"))
     if load.signed_lately >= config.integer("DAILY_TRANSFER_LIMIT"):
         return Obstacle("the wallet has signed as many transfers as it may in a day")
+    limited = _limited(config, tx, transfer)
+    if limited is not None:
+        return Obstacle(limited)
     burning_wei = load.fees_wei + fees_wei
     reason = wallet.obstacle(tx, held, fees_wei=burning_wei)
     if reason is None and not wallet.covers(tx, held, asset=transfer.asset, units=transfer.units, fees_wei=burning_wei):
@@ -189,7 +217,15 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
     return None if reason is None else Obstacle(reason)
 
 
-def freeze(tx: Transaction, held: WalletRow, *, reason: str, detail: dict[str, object]) -> None:
-    """Sign nothing any more, and tell a person."""
-    wallet.freeze(tx, held.id, reason=reason)
-    bury(tx, source="wallet", subject=held.address, reason="wallet_frozen", detail={"why": reason, "next": "`pgp wallet show`", **detail})
+def _limited(config: BaseConfigManager, tx: Transaction, transfer: TransferRow) -> str | None:
+    """Why the operator's limits keep a transfer, which he is told once: it waits until the day has passed, or the limit is another."""
+    limits = spending.limits(config, tx, transfer.asset)
+    reason = spending.obstacle(tx, limits, asset=transfer.asset, units=transfer.units)
+    if reason is None:
+        return None
+    detail = {"asset": transfer.asset, "units": transfer.units, "at_once": limits.transfer_units, "daily": limits.daily_units}
+    if transfer.units > limits.most_units:
+        bury(tx, source="wallet.limit", subject=f"transfer {transfer.id}", reason="above_transfer_limit", detail=detail)
+    else:
+        bury(tx, source="wallet.limit", subject=transfer.asset, reason="daily_limit_reached", detail=detail)
+    return reason

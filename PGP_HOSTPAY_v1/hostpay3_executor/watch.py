@@ -16,8 +16,8 @@ from PGP_COMMON.engine import Outcome as Result
 from PGP_COMMON.money_machines import ledger, transfers, wallet
 from PGP_COMMON.money_machines.transfers import AttemptRow, FillRow, Transfer, TransferRow
 from PGP_COMMON.money_machines.wallet import GAS
-from PGP_HOSTPAY_v1 import signing, watching
-from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, check_ownership, freeze, keep
+from PGP_HOSTPAY_v1 import fence, signing, watching
+from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, check_ownership, keep
 from PGP_HOSTPAY_v1.signing import Bid
 from PGP_HOSTPAY_v1.watching import Attempt, Decision, Facts, Watched
 
@@ -193,4 +193,4 @@ def _freeze(tx: Transaction, transfer: TransferRow, reason: str, *, stuck: bool)
         detail: dict[str, object] = {"transfer": transfer.id, "nonce": transfer.nonce}
         if stuck:
             detail["next"] = "`pgp transfer resume` if the nonce is its own after all, else `pgp wallet fill`; then `pgp wallet unfreeze`"
-        freeze(tx, held, reason=reason, detail=detail)
+        fence.freeze(tx, held, reason=reason, detail=detail)

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from PGP_COMMON import log
+from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Outcome
-from PGP_COMMON.money_machines import accumulations, payout_ends, payouts, quotes, swaps, wallet
+from PGP_COMMON.money_machines import accumulations, payout_ends, payouts, quotes, spending, swaps, wallet
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow, Release
 from PGP_COMMON.money_machines.quotes import QuoteRow
 from PGP_COMMON.money_machines.swaps import Swap
@@ -27,22 +28,22 @@ LONGEST_WAIT_S = 300
 
 def start(job: Job[Any]) -> Commit:
     """Ask for the first price of a payout."""
-    return partial(_start, payout_id=job.id, wallet_address=job.config.text("HOST_WALLET_ETH_ADDRESS"))
+    return partial(_start, job.config, payout_id=job.id)
 
 
-def _start(tx: Transaction, *, payout_id: int, wallet_address: str) -> Outcome:
+def _start(config: BaseConfigManager, tx: Transaction, *, payout_id: int) -> Outcome:
     payout = payouts.lock(tx, payout_id)
     if payout.state != Payout.RESERVED or quotes.is_asked_for_payout(tx, payout.id):
         return Done("somebody was first")
-    return _ask(tx, payout, wallet_address=wallet_address)
+    return _ask(config, tx, payout)
 
 
 def ask_again(job: Job[Any]) -> Commit:
     """Ask for a new price when the old quote (the subject) came to nothing."""
-    return partial(_ask_again, quote_id=job.id, wallet_address=job.config.text("HOST_WALLET_ETH_ADDRESS"))
+    return partial(_ask_again, job.config, quote_id=job.id)
 
 
-def _ask_again(tx: Transaction, *, quote_id: int, wallet_address: str) -> Outcome:
+def _ask_again(config: BaseConfigManager, tx: Transaction, *, quote_id: int) -> Outcome:
     quote = quotes.get(tx, quote_id)
     if quote.payout_id is None:
         return Dead("no_payout", {"quote": quote_id})
@@ -57,7 +58,7 @@ def _ask_again(tx: Transaction, *, quote_id: int, wallet_address: str) -> Outcom
         payouts.forget_failed_quotes(tx, payout.id)
         next_ = "`pgp dead retry` begins a fresh count; `pgp payout release` gives the money back to the balance"
         return Dead("quotes_spent", {"payout": payout.id, "quotes": payout.quotes_failed, "last": payout.reason, "next": next_})
-    return _ask(tx, payout, wallet_address=wallet_address)
+    return _ask(config, tx, payout)
 
 
 def _reserve_again(tx: Transaction, payout: PayoutRow, quote: QuoteRow) -> PayoutRow:
@@ -68,10 +69,11 @@ def _reserve_again(tx: Transaction, payout: PayoutRow, quote: QuoteRow) -> Payou
     return payouts.get(tx, payout.id)
 
 
-def _ask(tx: Transaction, payout: PayoutRow, *, wallet_address: str) -> Outcome:
+def _ask(config: BaseConfigManager, tx: Transaction, payout: PayoutRow) -> Outcome:
     """Ask for a price, or go straight to the wallet when the owner's coin is what we hold; nothing while the wallet could not pay anyway."""
-    ours = wallet.find(tx, wallet_address)
+    ours = wallet.find(tx, config.text("HOST_WALLET_ETH_ADDRESS"))
     obstacle = "the wallet is not opened" if ours is None else wallet.obstacle(tx, ours)
+    obstacle = obstacle or spending.obstacle(tx, spending.limits(config, tx, payout.asset), asset=payout.asset, units=payout.units)
     if obstacle is not None:
         payouts.note(tx, payout.id, reason=obstacle)
         return Later(OBSTACLE_WAIT_S, obstacle)

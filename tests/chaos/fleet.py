@@ -38,7 +38,10 @@ EVERY_S: Final = {
     "remind": 30,
     "members-reconcile": 20,
     "payments-reconcile": 15,
+    "payments-list": 60,
     "wallet-reconcile": 20,
+    "books-check": 15,
+    "books-audit": 60,
     "process": 5,
     "check-threshold": 6,
     "execute": 60,
@@ -53,6 +56,8 @@ SETTINGS: Final = {
     "TELEGRAM_PER_GROUP_PER_MINUTE": "60000",
     # A day's transfers are sent in minutes.
     "DAILY_TRANSFER_LIMIT": "100000",
+    "DAILY_LIMIT_ETH": "100000",
+    "DAILY_LIMIT_USDT": "100000000",
 }
 
 

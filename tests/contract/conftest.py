@@ -30,7 +30,7 @@ class Chain:
         return account
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chain() -> Iterator[Chain]:
     # Blocks ten times as fast as in the fleet, so that tests do not wait for them.
     with anvil(block_time_s=0.1) as url:

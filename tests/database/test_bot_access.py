@@ -357,6 +357,19 @@ def test_whom_an_owner_keeps_in_his_channel_stays_and_is_on_record(town: Town) -
     assert [found["found"] for found in town.value("SELECT breaks FROM reconciliation")] == ["in without access"]
 
 
+def test_whoever_has_access_and_is_not_in_is_counted_while_he_has_a_way_in_and_a_break_without(town: Town) -> None:
+    owner, buyer = town.owner(), town.buyer()
+    town.enter(owner, buyer)
+    buyer.acts(leave=owner.closed_chat)
+    town.settle()
+    town.ring("server", "/reconcile")
+    assert town.rows("SELECT compared, breaks, seen FROM reconciliation") == [(1, [], {"on_their_way": 1})]
+    town.run("UPDATE invite SET mode = 'single_use', link_used_at = pgp_now()")
+    town.ring("server", "/reconcile")
+    (found,) = town.value("SELECT breaks FROM reconciliation ORDER BY id DESC LIMIT 1")
+    assert found["found"] == "has access, is not in, and has no way in"
+
+
 def test_a_channel_that_the_bot_cannot_see_changes_nothing_that_is_known(town: Town) -> None:
     owner, buyer = town.owner(), town.buyer()
     town.enter(owner, buyer)

@@ -78,7 +78,7 @@ def test_a_swap_whose_transfer_is_not_final_is_not_shared_out(town: Town) -> Non
     with town.db.transaction() as tx:
         tx.run("ALTER TABLE transfer DISABLE TRIGGER guard_move")
         tx.run("UPDATE transfer SET state = 'mined'")
-    town.known_breaches += ("I11",)
+    town.known_breaches += ("I11", "I18")
     town.fire("conversion.finish", "1")
     town.drain()
     assert town.rows("SELECT state, last_error FROM work WHERE step = 'conversion.finish'") == [("open", "our transfer is not final")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -280,6 +281,18 @@ def test_the_sweep_wakes_what_nobody_answered_and_nothing_else(bench: Bench) -> 
     assert wake_due(bench.db, bench.wakes.extend, grace_s=60) == 1
     assert [(wake.subject, wake.generation) for wake in bench.wakes] == [("lost", 2)]
     assert wake_due(bench.db, bench.wakes.extend, grace_s=60) == 0
+
+
+def test_what_stays_unanswered_is_woken_less_and_less_but_never_forgotten(bench: Bench) -> None:
+    bench.send("stuck in a long queue")
+    bench.wakes.clear()
+    found = []
+    for minute in range(1, 61):
+        bench.move_clock(60 * minute + 1)
+        found += [minute] * wake_due(bench.db, bench.wakes.extend, grace_s=60)
+    assert found[:3] == [1, 3, 7]
+    assert all(later - earlier <= 11 for earlier, later in itertools.pairwise(found))
+    assert len(found) < 12
 
 
 def test_two_sweeps_at_once_wake_each_row_once(bench: Bench) -> None:

@@ -31,7 +31,8 @@ def chain() -> Iterator[TestChain]:
 @pytest.fixture
 def harbour(database_url: str, chain: TestChain) -> Iterator[Harbour]:
     with a_harbour(database_url, chain) as made:
-        made.known_breaches = ()
+        # `in_suspense` puts the payment where it is by hand: its history does not say how it came there.
+        made.known_breaches = ("I18 payment",)
         yield made
         made.check_invariants()
         made.check_books()

@@ -9,6 +9,7 @@ import pytest
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import chest, ledger, transfers, wallet
 from PGP_COMMON.operators import treasury
+from PGP_HOSTPAY_v1.hostpay2_status_checker.reconciling import LASTS_S
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
 from tests.support.hostpay import FINAL_BLOCKS, Harbour, TestChain, a_chain, a_harbour
@@ -182,8 +183,9 @@ def test_what_is_no_hash_is_not_announced(harbour: Harbour, pgp: Operator, tx_ha
 
 
 def compare(harbour: Harbour) -> None:
-    """Two comparisons with the chain, so that what they see is no longer under way."""
-    for _ in range(2):
+    """Two comparisons with the chain, minutes apart, so that what they see is no longer under way."""
+    for turn in range(2):
+        harbour.pass_time(LASTS_S * turn)
         subject = harbour.fire("wallet.reconcile")
         for _ in range(20):
             harbour.hurry("wallet.reconcile", subject)
@@ -198,7 +200,7 @@ def adds(harbour: Harbour, wei: int) -> None:
     harbour.test_chain.mine(FINAL_BLOCKS)
 
 
-def test_what_came_by_way_of_a_contract_is_booked_once_two_comparisons_agree(harbour: Harbour, pgp: Operator) -> None:
+def test_what_came_by_way_of_a_contract_is_booked_once_comparisons_agree_for_minutes(harbour: Harbour, pgp: Operator) -> None:
     with pytest.raises(Conflict, match="the books say what the chain says"):
         pgp("treasury", "book", "--asset", "eth")
     adds(harbour, 7)

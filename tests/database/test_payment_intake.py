@@ -17,6 +17,7 @@ from PGP_COMMON.money_machines import access
 from PGP_COMMON.tokens import BaseTokenManager
 from PGP_COMMON.web import create_app
 from PGP_NP_IPN_v1 import fence
+from PGP_ORCHESTRATOR_v1 import finding
 from tests.support.sales import Order, Shop
 from tests.support.signing import ring
 
@@ -312,11 +313,45 @@ def test_amounts_come_through_a_find_to_the_last_digit(shop: Shop) -> None:
     assert shop.balance("np_transit") == 7920000000000001
 
 
+def read_list(shop: Shop, at: str = "2026-03-01T03:53:00Z") -> None:
+    """Run the daily comparison with the vendor's whole list."""
+    assert ring(shop.orchestrator, "/list-payments", "payments-list", at).status_code == 200
+    for _ in range(10):
+        shop.settle(within_s=5)
+
+
+def test_the_whole_list_is_read_page_by_page_and_gone_on_with_where_it_stopped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = [shop.order(buyer_id=number) for number in range(1, 6)]
+    for order in orders:
+        payment = order.payment("finished")
+        shop.vendor.payments[str(payment["payment_id"])] = payment
+        shop.vendor.listed.append(str(payment["payment_id"]))
+    shop.vendor.page_size = 2
+    monkeypatch.setattr(finding, "RUN_S", 0.0)
+    read_list(shop)
+    assert {order.state for order in orders} == {"paid"}
+    runs = shop.rows("SELECT compared, jsonb_array_length(breaks), seen FROM reconciliation WHERE job = 'payments-list' ORDER BY id")
+    assert runs == [(2, 2, {"next_page": 1}), (4, 4, {"next_page": 2}), (5, 5, {})]
+    read_list(shop, "2026-03-02T03:53:00Z")
+    assert shop.rows("SELECT compared, breaks FROM reconciliation WHERE job = 'payments-list' ORDER BY id DESC LIMIT 1") == [(5, [])]
+
+
+def test_a_larger_outcome_that_no_notice_told_of_is_found_in_the_list(shop: Shop) -> None:
+    payment = shop.order().payment()
+    shop.pay(payment, "finished")
+    before = shop.balance("np_transit")
+    shop.vendor.payments[str(payment["payment_id"])] |= {"outcome_amount": payment["outcome_amount"] * 2}
+    shop.vendor.listed.append(str(payment["payment_id"]))
+    read_list(shop)
+    assert shop.balance("np_transit") == 2 * before
+
+
 def test_a_broken_invariant_is_a_letter(shop: Shop) -> None:
     order = shop.order()
     with shop.db.reading() as tx:
         tx.run("UPDATE orders SET state = 'paid' WHERE id = :id", id=order.id)
-    assert ring(shop.orchestrator, "/reconcile", "payments-reconcile", "2026-03-01T09:30:00Z").status_code == 200
+    assert ring(shop.orchestrator, "/check-books", "books-check", "2026-03-01T09:30:00Z").status_code == 200
     shop.queue.run()
     assert shop.letters() == [("invariants", "broken")]
+    assert shop.value("SELECT count(*) FROM machine_pause") == 0
     assert shop.value("SELECT breaks->0->>'subject' FROM reconciliation WHERE job = 'invariants'") == order.unique_id

@@ -222,11 +222,11 @@ def test_a_late_payment_still_counts(shop: Shop) -> None:
 
 def test_an_invoice_whose_answer_was_lost_can_be_paid(shop: Shop) -> None:
     order = shop.order()
-    with shop.db.reading() as tx:
+    with shop.db.transaction() as tx:
+        tx.run("SET LOCAL session_replication_role = replica")
         tx.run("UPDATE invoice SET provider_id = NULL, url = NULL WHERE order_id = :id", id=order.id)
-        tx.run("ALTER TABLE orders DISABLE TRIGGER guard_move")
         tx.run("UPDATE orders SET state = 'created' WHERE id = :id", id=order.id)
-        tx.run("ALTER TABLE orders ENABLE TRIGGER guard_move")
+        tx.run("DELETE FROM state_history WHERE machine = 'order' AND target = 'invoiced'")
     shop.pay(order.payment(), "finished")
     assert order.state == "paid"
 

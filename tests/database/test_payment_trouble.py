@@ -197,4 +197,6 @@ def test_a_payout_hash_that_is_none_is_parked(shop: Shop, said: str) -> None:
 
 
 def test_every_step_of_the_manifest_was_here() -> None:
-    assert {step.name for step in ORCHESTRATOR.steps} == {"payment.settle", "payment.payout_hash", "work.sweep", "payments.reconcile"}
+    assert {step.name for step in ORCHESTRATOR.steps} == {
+        *("payment.settle", "payment.payout_hash", "work.sweep", "payments.reconcile", "payments.list", "books.check", "books.audit"),
+    }

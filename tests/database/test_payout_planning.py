@@ -267,5 +267,5 @@ def test_whoever_comes_second_finds_the_owner_taken(town: Town) -> None:
     town.available(owner, 60 * DOLLAR)
     runtime = town.services["pgp-batchprocessor-v1"]
     with runtime.db.transaction() as tx:
-        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2))
+        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2), 10**12)
         assert reserve(tx, owner, terms) == "open"

@@ -155,9 +155,9 @@ def end_what_is_over(tx: Transaction, model: Model) -> None:
 
 @pytest.mark.timeout(LONGEST_S)
 def test_any_history_keeps_every_paid_day(db: BaseDatabaseManager, request: pytest.FixtureRequest) -> None:
-    """A thousand histories, twenty thousand with --long."""
+    """Three hundred histories, twenty thousand with --long."""
 
-    @settings(max_examples=20_000 if request.config.getoption("--long") else 1_000, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20_000 if request.config.getoption("--long") else 300, suppress_health_check=list(HealthCheck))
     @given(histories)
     def play(history: list[tuple[str, int]]) -> None:
         model = Model()

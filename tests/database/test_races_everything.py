@@ -67,7 +67,17 @@ def ring(country: Country, over: threading.Event) -> None:
     """Every schedule, again and again."""
     while not over.wait(0.1):
         country.ring(
-            "conversion.plan", "payout.plan", "work.sweep", "members.expire", "members.remind", "members.reconcile", "wallet.reconcile", "payments.reconcile"
+            "conversion.plan",
+            "payout.plan",
+            "work.sweep",
+            "members.expire",
+            "members.remind",
+            "members.reconcile",
+            "wallet.reconcile",
+            "payments.reconcile",
+            "payments.list",
+            "books.check",
+            "books.audit",
         )
 
 

@@ -146,7 +146,7 @@ def let_an_operator_act(country: Country) -> None:
     country.fire("swap.ended", "1:review")
     with country.db.transaction() as tx:
         tx.run("UPDATE work SET state = 'dead' WHERE step = 'work.sweep' AND state = 'open'")
-    country.ring("payments.reconcile", "wallet.reconcile", "work.sweep")
+    country.ring("payments.reconcile", "payments.list", "wallet.reconcile", "books.check", "books.audit", "work.sweep")
     country.work()
     with country.services["pgp-hostpay1-v1"].db.transaction() as tx:
         for found in dead_letters.letters(tx):

@@ -126,7 +126,7 @@ def test_whoever_plans_for_an_owner_while_another_one_does_waits_and_finds_him_t
     town.available(owner_id, 60 * DOLLAR)
     runtimes = [town.start("pgp-batchprocessor-v1") for _ in range(2)]
     with town.db.reading() as tx:
-        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2))
+        terms = Terms(coins.coin(tx, "usdterc20"), Decimal(1), Decimal(20), Decimal(2), 1000 * DOLLAR)
     given: list[str] = []
 
     def plan() -> None:

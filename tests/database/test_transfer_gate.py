@@ -106,6 +106,15 @@ def test_a_switched_off_signer_signs_nothing(harbour):
     assert harbour.transfer(asked).state == "requested"
 
 
+def test_a_switch_that_is_flipped_while_the_chain_is_asked_signs_nothing(harbour):
+    asked = harbour.ask(units=DOLLAR)
+    commit = steps.sign_once(a_job(harbour, "transfer.sign", asked))
+    with harbour.db.transaction() as tx:
+        tx.run("INSERT INTO machine_pause (switch, reason) VALUES ('sign', 'test')")
+    assert harbour.services["pgp-hostpay3-v1"].db.rerun(commit) == Later(60, "signing is switched off")
+    assert (harbour.transfer(asked).state, harbour.count("transfer_attempt")) == ("requested", 0)
+
+
 def test_a_full_wallet_lets_transfers_wait_for_a_slot(harbour):
     with harbour.db.transaction() as tx:
         tx.run("UPDATE wallet SET max_in_flight = 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pkgutil
 import re
@@ -122,6 +123,7 @@ def test_every_verb_of_pgp_that_is_named_exists(page: str) -> None:
             assert inner is None or not action or action in inner, f"{page} says `pgp {verb} {action}`"
 
 
+@functools.cache
 def verbs() -> dict[str, set[str] | None]:
     """Each verb that is there, with its own verbs if it has some."""
     found: dict[str, set[str] | None] = {}
@@ -232,6 +234,7 @@ def test_every_kind_of_posting_is_in_the_table() -> None:
     assert sorted(kind for kind in kinds if f"`{kind}`" not in table) == []
 
 
+@functools.cache
 def reasons() -> set[str]:
     """What the code can write as the reason of a dead letter, or of an alarm that becomes one."""
     found: set[str] = set()

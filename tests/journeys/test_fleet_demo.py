@@ -16,7 +16,7 @@ pytestmark = pytest.mark.fleet
 HASH = re.compile(r"^ {4}(0x[0-9a-f]{64})$", re.MULTILINE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def played(fleet: Fleet) -> str:
     """What the demonstration said, with the queue and a service killed in the middle of it."""
     victim = random.choice([service.name for service in FLEET])

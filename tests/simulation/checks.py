@@ -34,7 +34,7 @@ class Problem:
 def problems(fleet: SimFleet, *, letters: frozenset[str] = frozenset()) -> list[Problem]:
     """Everything that is wrong; `letters` are the reasons of dead letters that this world is meant to end with."""
     found: list[Problem] = []
-    for check in (_at_rest, _books, _payments, _exchange, _chain, _owners, _access):
+    for check in (_at_rest, _stops, _books, _payments, _exchange, _chain, _owners, _access):
         found += check(fleet)
     reasons = fleet.rows("SELECT source, subject, reason FROM failed_transactions WHERE resolved_at IS NULL")
     found += [Problem("stuck", f"dead letter {source} {subject}: {reason}") for source, subject, reason in reasons if reason not in letters]
@@ -55,6 +55,15 @@ def _at_rest(fleet: SimFleet) -> Iterator[Problem]:
     for table, ends in ENDS.items():
         for number, state in fleet.rows(f"SELECT id, state FROM {table} WHERE state <> ALL(:ends)", ends=list(ends)):
             yield Problem("stuck", f"{table} {number} is {state}")
+
+
+def _stops(fleet: SimFleet) -> Iterator[Problem]:
+    """What guards the money has nothing to stop in a world where only machines fail."""
+    for switch, reason in fleet.rows("SELECT switch, reason FROM machine_pause"):
+        yield Problem("stuck", f"{switch} is switched off: {reason}")
+    for reason, at_home in fleet.rows("SELECT frozen_because(w), is_home(w.id) FROM wallet w"):
+        if reason is not None or not at_home:
+            yield Problem("stuck", f"the wallet is frozen: {reason}")
 
 
 def _books(fleet: SimFleet) -> Iterator[Problem]:

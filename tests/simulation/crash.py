@@ -103,9 +103,17 @@ def _row(name: str, results: Sequence[Result]) -> list[str]:
 HEAD = ("flow", "places", "runs", "crashes", "lost", "doubled", "stuck", "broken", "longest history, minutes")
 
 
-def page(table: Sequence[Sequence[str]], *, seed: int, seconds: float, histories: Sequence[Result]) -> str:
+def commit_played() -> str:
+    """The code that is played: the commit, and whether files differ from it. Asked for before the first run, because an hour later it may be another."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def page(table: Sequence[Sequence[str]], *, commit: str, seed: int, seconds: float, histories: Sequence[Result]) -> str:
     """The page for people, as `docs/` keeps it."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     lines = [
         "# The crash matrix",
         "",
@@ -160,7 +168,7 @@ def main(words: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYTEST_XDIST_TESTRUNUID", f"crash{os.getpid()}")
     postgres.server()
     names = given.scenario or [scenario.name for scenario in SCENARIOS]
-    began = time.monotonic()
+    began, commit = time.monotonic(), commit_played()
     if given.at:
         return _one(Run(names[0], given.seed, _plan_of(given.at), "pair"), console)
     dry = sorted(
@@ -170,7 +178,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not any(faults_of(result) for result in dry):
         runs = matrix(dry, seed=given.seed, pairs=given.pairs, only=given.only)
         results += in_processes(runs, jobs=given.jobs, console=console, title="crashes")
-    return _report(given, console, dry, results, seconds=time.monotonic() - began)
+    return _report(given, console, dry, results, commit=commit, seconds=time.monotonic() - began)
 
 
 def _one(run: Run, console: Console) -> int:
@@ -183,7 +191,7 @@ def _one(run: Run, console: Console) -> int:
     return 1 if faults_of(result) else 0
 
 
-def _report(given: argparse.Namespace, console: Console, dry: Sequence[Result], results: Sequence[Result], *, seconds: float) -> int:
+def _report(given: argparse.Namespace, console: Console, dry: Sequence[Result], results: Sequence[Result], *, commit: str, seconds: float) -> int:
     table = rows(results)
     shown = Table(*HEAD, box=None)
     for row in table:
@@ -201,7 +209,7 @@ def _report(given: argparse.Namespace, console: Console, dry: Sequence[Result], 
     if given.json:
         sys.stdout.write(json.dumps([dict(zip(HEAD, row, strict=True)) for row in table], indent=1) + "\n")
     if given.write and not wrong and not never:
-        PAGE.write_text(page(table, seed=given.seed, seconds=seconds, histories=dry), encoding="utf-8")
+        PAGE.write_text(page(table, commit=commit, seed=given.seed, seconds=seconds, histories=dry), encoding="utf-8")
         console.print(f"wrote {PAGE.relative_to(ROOT)}")
     postgres.release()
     return 1 if wrong or never else 0

@@ -148,8 +148,8 @@ CHAIN = (
     mutant(
         "a nonce that we did not give is not noticed",
         SIGN,
-        "if nonce_latest > held.next_nonce:",
-        "if nonce_latest > held.next_nonce + 9:",
+        "if nonce_known > held.next_nonce:",
+        "if nonce_known > held.next_nonce + 9:",
         f"{DATABASE}test_transfer_gate.py::test_a_nonce_that_we_did_not_give_freezes_the_wallet",
     ),
     mutant(

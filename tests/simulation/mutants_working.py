@@ -36,7 +36,7 @@ WORK = (
     mutant(
         "a switched off machine goes on",
         CLAIMS,
-        "\n           AND NOT EXISTS (SELECT 1 FROM machine_pause WHERE switch = :switch)\n        RETURNING",
+        "\n           AND (CAST(:switch AS text) = '' OR NOT is_switched_off(:switch))\n        RETURNING",
         "\n        RETURNING",
         f"{DATABASE}test_engine.py::test_a_switched_off_machine_takes_no_work_and_goes_on_when_it_is_switched_on",
     ),

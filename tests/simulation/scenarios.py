@@ -13,6 +13,8 @@ from tests.simulation.people import Town
 
 # Schedules that a history does not need are silent in it, so that a run stays short.
 QUIET = {"execute": 0, "remind": 0, "expire-subscriptions": 0, "members-reconcile": 0}
+# What happens once a day, within the hour.
+DAILY = {"payments-list": 10, "books-audit": 10}
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ SCENARIOS = (
     Scenario("sale", "from /start to the owner's coin", sale),
     Scenario("refunds", "the exchange sends conversion and payout back", refunds, usdt=50 * DOLLAR),
     Scenario("lapses", "rates run out", lapses),
-    Scenario("shapes", "payments in all their shapes", shapes, letters=frozenset({"refunded"})),
+    Scenario("shapes", "payments in all their shapes", shapes, every={**QUIET, **DAILY}, letters=frozenset({"refunded"})),
     Scenario("access", "links, strangers, reminders, renewals, ends", access),
     Scenario("posts", "mails and posts", posts),
     Scenario("weather", "fees, evictions, re-organisations", weather, usdt=50 * DOLLAR),

@@ -140,8 +140,8 @@ def examine(fleet: SimFleet, storm: Storm, lightning: Lightning) -> None:
     """Hold the world's end against everything that must hold, and count what it went through."""
     rows = fleet.rows("SELECT reason, count(*) FROM failed_transactions WHERE resolved_at IS NULL GROUP BY reason")
     storm.letters.update({str(reason): int(count) for reason, count in rows})
-    # A letter that only tells is no problem: what it is about went on. Work that stopped is one.
-    storm.problems += problems(fleet, letters=frozenset(storm.letters))
+    # A letter that only tells is no problem: what it is about went on. Work that stopped is one, and a claim that did not hold, be it for a moment.
+    storm.problems += problems(fleet, letters=frozenset(storm.letters) - {"broken"})
     if waiting(fleet):
         storm.problems.append(Problem("stuck", "an owner's money waits above his threshold"))
     storm.counts.update(

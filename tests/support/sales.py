@@ -38,6 +38,7 @@ class FakeNowPayments:
 
     payments: dict[str, Payment] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
+    page_size: int = 500
     minimum_usd: Decimal = Decimal(2)
     down: bool = False
     password_is_good: bool = True
@@ -68,7 +69,10 @@ class FakeNowPayments:
         if path == "/auth":
             return httpx.Response(200, json={"token": "t"}) if self.password_is_good else httpx.Response(403, json={"code": "ACCESS_DENIED"})
         if path == "/payment/":
-            body = {"data": [self.payments[number] for number in self.listed], "limit": 500, "page": 0, "pagesCount": 1, "total": len(self.listed)}
+            page = int(request.url.params["page"])
+            rows = [self.payments[number] for number in self.listed[page * self.page_size : (page + 1) * self.page_size]]
+            pages = max(1, -(-len(self.listed) // self.page_size))
+            body = {"data": rows, "limit": self.page_size, "page": page, "pagesCount": pages, "total": len(self.listed)}
             return httpx.Response(200, content=dumps(body).encode())
         if path == "/min-amount":
             return httpx.Response(200, content=dumps({"min_amount": Decimal("0.001"), "fiat_equivalent": self.minimum_usd}).encode())

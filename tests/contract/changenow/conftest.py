@@ -76,7 +76,7 @@ def changenow(state_dir: Path, *flags: str):
     return simulator("changenow", "--state-dir", state_dir, "--api-key", API_KEY, *flags, headers={"x-changenow-api-key": API_KEY})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rich(chain) -> tuple[str, ...]:
     """Flags of a vendor with a full hot wallet."""
     wallet = chain.account(10**24)
@@ -84,14 +84,14 @@ def rich(chain) -> tuple[str, ...]:
     return ("--rpc-url", chain.url, "--key", "0x" + bytes(wallet.key).hex(), "--token", chain.token, *QUICK)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def payer(chain) -> Any:
     account = chain.account(10**24)
     mint(chain.url, TOKEN_KEY, chain.token, account.address, 10**12)
     return account
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory, rich) -> Iterator[Simulator]:
     with changenow(tmp_path_factory.mktemp("changenow"), *rich) as running:
         yield running
@@ -103,7 +103,7 @@ def market(shop, chain, payer) -> Market:
     return Market(shop, chain, payer)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def vendor(tmp_path_factory) -> Iterator[Simulator]:
     """One without a chain, for the tests that only talk."""
     with changenow(tmp_path_factory.mktemp("changenow")) as running:

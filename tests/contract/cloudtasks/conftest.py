@@ -10,7 +10,7 @@ from tests.support import postgres
 from tests.support.cloudtasks import Emulator, Target, listening, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def emulator() -> Iterator[Emulator]:
     with postgres.empty_database() as url, running(url) as emulator:
         yield emulator

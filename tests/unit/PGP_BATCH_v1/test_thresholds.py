@@ -52,6 +52,10 @@ def test_a_share_of_nothing_is_never_met() -> None:
 def test_what_fits_is_a_beginning_of_the_rows_that_stays_within_the_maximum(amounts: list[int], most: int | None) -> None:
     rows = [row(i, 1, units) for i, units in enumerate(amounts)]
     fitting = thresholds.fitting(rows, most_units=most)
+    if most is not None:
+        # What is too large by itself waits for a person, and keeps nobody up.
+        assert all(r.units > most for r in thresholds.too_large(rows, most_units=most))
+        rows = [r for r in rows if r not in thresholds.too_large(rows, most_units=most)]
     assert fitting == rows[: len(fitting)]
     if most is None:
         assert fitting == rows

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from PGP_COMMON.clients.ethereum_answers import Call, Fees
-from PGP_HOSTPAY_v1.signing import Bid, call_hash, first_bid, raised_bid, suggested
+from PGP_COMMON.clients.ethereum_answers import Call, Fees, call_hash
+from PGP_HOSTPAY_v1.signing import Bid, first_bid, raised_bid, suggested
 
 GWEI = 10**9
 wei = st.integers(0, 10**13)

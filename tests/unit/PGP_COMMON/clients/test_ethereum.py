@@ -11,7 +11,7 @@ import pytest
 from eth_hash.auto import keccak
 
 from PGP_COMMON.clients.ethereum import MOST_GAS, Ethereum
-from PGP_COMMON.clients.ethereum_answers import Outcome, outcome_of, read_transfer, read_transfer_call, transfer_call
+from PGP_COMMON.clients.ethereum_answers import Nonces, Outcome, outcome_of, read_signed, read_transfer, read_transfer_call, transfer_call
 from PGP_COMMON.errors import AnswerLost, BadAnswer, BadInput, Misconfigured, Refused, Throttled, TryAgain, VendorDown
 
 USDT = "0xdAC17F958D2ee523a2206206994597C13D831ec7"
@@ -388,3 +388,62 @@ def test_an_unknown_token_is_a_mistake_of_ours():
         ethereum(node({})).balance("usdttrc20", WALLET)
     with pytest.raises(Misconfigured):
         Ethereum([], chain_id=1, tokens={})
+
+
+# --- what the wallet has made
+
+
+def counting(latest: int, pending: int | Exception, *, final: int = 1) -> Callable[[httpx.Request], httpx.Response]:
+    """A node that has seen so many transactions of an address."""
+
+    def answer(method: str, params: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber":
+            return {"number": "0x64"}
+        assert method == "eth_getTransactionCount"
+        found = {"latest": latest, "pending": pending, "0x64": final}[params[1]]
+        return found if isinstance(found, Exception) else hex(found)
+
+    return node(answer)
+
+
+def test_the_node_that_knows_of_most_says_how_many_transactions_there_are() -> None:
+    assert ethereum(counting(3, 3), counting(2, 5)).nonces(WALLET) == Nonces(final=1, mined=3, known=5)
+    assert ethereum(counting(3, 7), node(lambda _method, _params: DOWN)).nonces(WALLET) == Nonces(final=1, mined=3, known=7)
+
+
+def test_a_node_that_keeps_no_pool_says_what_is_in_blocks() -> None:
+    no_pool = RpcError(-32602, "invalid block tag")
+    assert ethereum(counting(4, no_pool)).nonces(WALLET) == Nonces(final=1, mined=4, known=4)
+    assert ethereum(node(lambda _method, _params: no_pool)).waiting(WALLET) == ()
+
+
+def waiting_row(nonce: int, sender: str = WALLET) -> dict[str, Any]:
+    return {"hash": f"0x{nonce:064x}", "blockNumber": None, "nonce": hex(nonce), "from": sender.lower(), "to": OTHER, "value": "0x5", "input": "0x"}
+
+
+def test_what_waits_in_any_pool_is_shown_once_in_the_order_of_the_nonces() -> None:
+    pools = ([waiting_row(4), waiting_row(3)], [waiting_row(3), waiting_row(9, OTHER), "0xonly a hash"], None)
+    nodes = [node({"eth_getBlockByNumber": None if rows is None else {"transactions": rows}}) for rows in pools]
+    assert [found.nonce for found in ethereum(*nodes).waiting(WALLET)] == [3, 4]
+
+
+@pytest.mark.parametrize("change", [{"type": "0x0"}, {"accessList": [{"address": OTHER, "storageKeys": []}]}, {"to": None}])
+def test_a_transaction_of_another_kind_than_ours_has_no_bytes_for_us(change: dict[str, Any]) -> None:
+    ours = {
+        "type": "0x2",
+        "chainId": "0x1",
+        "gas": "0x5208",
+        "maxFeePerGas": "0x9",
+        "maxPriorityFeePerGas": "0x1",
+        "accessList": [],
+        "yParity": "0x1",
+        "r": "0x2",
+        "s": "0x3",
+    }
+    assert read_signed({**waiting_row(3), **ours}) is not None
+    assert read_signed({**waiting_row(3), **ours, **change}) is None
+    # Older nodes have no yParity.
+    older = {name: value for name, value in ours.items() if name != "yParity"} | {"v": "0x0"}
+    found = read_signed({**waiting_row(3), **older})
+    assert found is not None
+    assert found.y_parity == 0
