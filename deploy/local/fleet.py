@@ -149,9 +149,11 @@ class Fleet:
 
     def emulator(self) -> Program:
         """Cloud Tasks; it keeps its tasks in a schema of its own in the fleet's database."""
-        queues = self.state.root / "queues.json"
+        queues, address = self.state.root / "queues.json", self.state.root / "queue-database.url"
         files.write_atomically(queues, json.dumps(compose.queues(self.settings), indent=1))
-        flags = ("--database-url", self.database_url, "--listen", self.tasks, "--queues", str(queues))
+        # Not on the command line, which every user of the machine can read: the database's password is in it.
+        files.write_atomically(address, self.database_url)
+        flags = ("--database-url-file", str(address), "--listen", self.tasks, "--queues", str(queues))
         return self.python("cloudtasks", EMULATOR, "deploy.emulators.cloudtasks", *flags, port=self.port_of("cloudtasks"))
 
     def service(self, service: Service) -> Program:
