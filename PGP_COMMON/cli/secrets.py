@@ -6,7 +6,7 @@ import enum
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -67,34 +67,42 @@ def split(
     state: StateOption = None,
 ) -> None:
     """Give each container of docker-compose.yml its own secrets and no others; what a container has already and is not given again, it keeps."""
+    from PGP_COMMON.rendering import containers
+
     file = source or state_dir(state).secrets
     try:
         given = parsed(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
     except OSError as error:
         raise Misconfigured(f"{file} cannot be read: {error.strerror}") from None
-    _hand_out(out, {**_handed(out), **given}, where=str(file))
+    _hand_out(out, {**_handed(out, containers.secrets_of()), **given}, where=str(file))
 
 
 @app.command()
 def deliver(out: OutOption, missing: Annotated[Missing, typer.Option(help="make: the sandbox's own, vendors' credentials and all")] = Missing.REFUSE) -> None:
     """See to it that each container has its own secrets: the job that every container waits for; what is there is kept."""
-    known = _handed(out)
+    from PGP_COMMON.rendering import containers
+
+    ours = containers.secrets_of()
     if missing is Missing.MAKE:
         from deploy.sandbox import credentials
 
-        known = credentials.completed(known)
+        # What a person has given our containers since wins over what the vendors were told.
+        known = credentials.completed(_handed(out, (*credentials.wanted(), *ours)))
         _hand_out(out, known, where=str(out), more=credentials.wanted())
         return
-    _hand_out(out, known, where="what the containers have (give it with `docker compose run --rm -T secrets pgp secrets split --from - --out /secrets < FILE`)")
+    how = "give it with `docker compose run --rm -T secrets pgp secrets split --from - --out /secrets < FILE`"
+    _hand_out(out, _handed(out, ours), where=f"what the containers have ({how})")
 
 
-def _handed(out: Path) -> dict[str, str]:
-    """Everything that was handed out before: the parts put together."""
+def _handed(out: Path, names: Iterable[str]) -> dict[str, str]:
+    """What was handed out to these containers before: the parts put together, the later ones over the earlier."""
     from PGP_COMMON.rendering import containers
 
     known: dict[str, str] = {}
-    for file in sorted(out.glob(f"*/{containers.SECRETS_FILE}")):
-        known |= parsed(file.read_text(encoding="utf-8"))
+    for name in names:
+        file = out / name / containers.SECRETS_FILE
+        if file.exists():
+            known |= parsed(file.read_text(encoding="utf-8"))
     return known
 
 

@@ -33,6 +33,8 @@ from PGP_COMMON.rendering.containers import (
 from PGP_COMMON.rendering.tables import notice
 from PGP_COMMON.settings import CATALOGUE
 
+# As the local fleet has it (deploy/local/postgres.py).
+INITDB = "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8"
 RESTARTS = "    restart: unless-stopped"
 # A job that came too early (its database may be a second away) is tried again; where conditions are kept this does not happen.
 TRIED_AGAIN = "    restart: on-failure"
@@ -56,7 +58,12 @@ def _postgres() -> list[str]:
         '    command: ["postgres", "-c", "max_connections=200"]',
         "    read_only: true",
         "    tmpfs: [/tmp, /run/postgresql]",
-        f"    environment: {{POSTGRES_DB: pgp, POSTGRES_USER: pgp, POSTGRES_PASSWORD_FILE: {SECRETS_FOLDER}/{POSTGRES_FILE}}}",
+        "    environment:",
+        "      POSTGRES_DB: pgp",
+        "      POSTGRES_USER: pgp",
+        f"      POSTGRES_PASSWORD_FILE: {SECRETS_FOLDER}/{POSTGRES_FILE}",
+        "      # The order of texts is PostgreSQL's own: a C library's changes with the image, and the indexes on the volume would not.",
+        f'      POSTGRES_INITDB_ARGS: "{INITDB}"',
         f'    volumes: ["secrets-{POSTGRES}:{SECRETS_FOLDER}:ro", "postgres:/var/lib/postgresql"]',
         *healthcheck("pg_isready", "-h", "127.0.0.1", "-U", "pgp", "-d", "pgp", interval_s=5),
     ]
@@ -64,6 +71,8 @@ def _postgres() -> list[str]:
 
 def _redis() -> list[str]:
     command = ["valkey-server", "--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]
+    # Nobody outside the project's network reaches it; in the upstream image that is the default.
+    command += ["--protected-mode", "no"]
     return [
         "  redis:",
         "    image: valkey/valkey:9",

@@ -29,6 +29,8 @@ NODE, NODE_PORT = "anvil", 8545
 BOOKS = "/books"
 # A name that browsers take for this machine and containers for the edge, so that a link works for both.
 HOST, EDGE_PORT = "pgp.localhost", 8080
+# A project of its own, with volumes of its own: whatever is done to the sandbox, production's database and secrets are out of its reach.
+PROJECT = "pgp-sandbox"
 # What the secrets job makes the addresses of; they are secret elsewhere.
 RPC_URLS = f"http://{NODE}:{NODE_PORT},http://{SECOND_NODE}:{PORT}"
 
@@ -110,6 +112,7 @@ def render_env() -> str:
     simulators = {name: f"http://{host(name)}:{PORT}" for name in (*VENDORS, SECOND_NODE)}
     base = f"http://{HOST}:{EDGE_PORT}"
     values = {
+        "COMPOSE_PROJECT_NAME": PROJECT,
         "COMPOSE_PROFILES": "sandbox",
         "PGP_OPERATOR_IMAGE": SANDBOX_IMAGE,
         "PGP_SECRETS_MISSING": "make",

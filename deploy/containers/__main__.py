@@ -78,6 +78,7 @@ def shown(project: Project, asked: argparse.Namespace, tell: proof.Tell) -> None
     proof.demo(project, tell)
     payment = proof.demo(project, tell)
     proof.doctor(project, tell)
+    proof.redis_counts(project, tell)
     proof.memory(project, tell)
     names = [container.service for container in project.containers() if container.state == "running"]
     chosen = {"all": sorted(names), "none": []}.get(asked.kill, asked.kill.split(","))

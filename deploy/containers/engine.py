@@ -13,7 +13,8 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 # The build and the fleet may take every idle second of a machine, and none that somebody else wants.
 GENTLY = ("nice", "-n", "19", "ionice", "-c", "3")
-# What Docker gives by itself and podman must be told here: limits that a plain root may set, no systemd, no seccomp profile, a bridge with names.
+# What Docker gives by itself and podman must be told here: limits that a plain root may set, no systemd, a bridge with names.
+# A kernel may lack seccomp: no profile is asked for.
 CONTAINERS_CONF = """\
 [containers]
 default_ulimits = ["nofile=16384:16384", "nproc=32768:32768"]
@@ -26,11 +27,18 @@ events_logger = "none"
 [network]
 network_backend = "netavark"
 """
+# A root that cannot be written has no writable corners with Docker; podman adds three unless it is told not to.
 # podman-compose ties a container to those that it waits for, and then podman runs ended jobs anew at each start. Docker does not, so it is left out.
 PODMAN = """\
 #!/bin/bash
 words=()
-for word in "$@"; do [[ $word == --requires=* ]] || words+=("$word"); done
+for word in "$@"; do
+  case $word in
+    --requires=*) ;;
+    --read-only) words+=(--read-only --read-only-tmpfs=false) ;;
+    *) words+=("$word") ;;
+  esac
+done
 exec {podman} "${{words[@]}}"
 """
 

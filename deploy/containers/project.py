@@ -33,7 +33,6 @@ class Container:
     service: str
     state: str
     pid: int
-    restarts: int
     exit_code: int
     described: dict[str, Any]
 
@@ -167,7 +166,6 @@ def _container(found: dict[str, Any]) -> Container:
         service=labels.get("com.docker.compose.service") or labels.get("io.podman.compose.service", ""),
         state=state["Status"],
         pid=int(state["Pid"]),
-        restarts=int(found.get("RestartCount", 0)),
         exit_code=int(state["ExitCode"]),
         described=found,
     )

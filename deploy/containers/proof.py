@@ -18,6 +18,9 @@ Tell = Callable[[str], None]
 # Killing begins when the buyers have paid: from here on everything is the fleet's to finish.
 FROM_HERE = "they pay, and the vendor says so"
 PAYMENT = re.compile(r"journey of payment (\d+)")
+# Asked of the base's own interpreter, under the one of the environment.
+BASE_LOOK = """base=$(python -c 'import sys; print(sys._base_executable)')
+$base -c 'import importlib.util as u; print(*filter(u.find_spec, ("pip", "setuptools", "wheel")))'"""
 TOOLS = ("pip", "pip3", "gcc", "cc", "make", "npm", "node", "git", "curl")
 # Shorter values (a mail address that is the same everywhere, a user's name) are no secrets.
 SHORTEST = 16
@@ -36,7 +39,7 @@ def image(engine: Engine, tell: Tell) -> None:
     for name in ("paygateprime", "paygateprime-sandbox"):
         found = json.loads(engine.podman("image", "inspect", f"localhost/{name}"))[0]
         tell(f"image {name}: {found['Size'] / 1e6:.0f} MB, user {found['User']}, title {found['Labels']['org.opencontainers.image.title']}")
-        look = f"for tool in {' '.join(TOOLS)}; do command -v $tool; done; python -c 'import pip' 2>/dev/null && echo pip; true"
+        look = f"for tool in {' '.join(TOOLS)}; do command -v $tool; done; true\n{BASE_LOOK}"
         tools = engine.podman("run", "--rm", "--network", "none", "--read-only", f"localhost/{name}", "sh", "-c", look).split()
         if tools or found["User"] != "10001":
             raise EngineError(f"{name} has {tools} and runs as {found['User']}")
@@ -112,6 +115,14 @@ def doctor(project: Project, tell: Tell) -> None:
 def memory(project: Project, tell: Tell) -> None:
     """What each container takes."""
     tell("memory: " + ", ".join(f"{service} {used}" for service, used in sorted(project.memory().items())))
+
+
+def redis_counts(project: Project, tell: Tell) -> None:
+    """The services reach Redis: without it they would count in PostgreSQL, and killing it would show nothing."""
+    without = [container.service for container in project.containers() if "Redis does not answer" in project.log(container.service)]
+    if without:
+        raise EngineError(f"Redis does not answer {', '.join(without)}")
+    tell("no service has missed Redis")
 
 
 def survives_kills(project: Project, services: Sequence[str], tell: Tell) -> None:

@@ -165,10 +165,17 @@ def test_the_committed_env_selects_the_sandbox_and_holds_no_secret(compose: dict
     given = dict(line.split("=", maxsplit=1) for line in lines)
     assert given["COMPOSE_PROFILES"] == "sandbox"
     assert [name for name in given if name in CATALOGUE and CATALOGUE[name].secret] == []
-    assert set(given) - set(CATALOGUE) == {"COMPOSE_PROFILES", "PGP_OPERATOR_IMAGE", "PGP_SECRETS_MISSING", "PGP_SIMULATORS", "EDGE_PORT"}
+    assert set(given) - set(CATALOGUE) == {
+        "COMPOSE_PROJECT_NAME",
+        "COMPOSE_PROFILES",
+        "PGP_OPERATOR_IMAGE",
+        "PGP_SECRETS_MISSING",
+        "PGP_SIMULATORS",
+        "EDGE_PORT",
+    }
     # Every line is asked for, and every vendor's address is one of the sandbox.
     asked = {found["name"] for found in VARIABLE.finditer(json.dumps(compose))}
-    assert set(given) - {"COMPOSE_PROFILES"} <= asked
+    assert set(given) - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"} <= asked
     hosts = {f"http://{alias}:8080" for name in sandbox.VENDORS for alias in compose["services"][name]["networks"]["default"]["aliases"]}
     hosts |= {f"http://{sandbox.NODE}:{sandbox.NODE_PORT}"}
     urls = {name: value for name, value in given.items() if name.endswith("_URL") and name != "BASE_URL"}

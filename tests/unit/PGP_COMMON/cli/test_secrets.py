@@ -115,6 +115,26 @@ def test_the_sandbox_makes_all_that_is_missing_once_even_if_it_is_stopped_in_the
     assert {each: each.read_text() for each in out.rglob("*") if each.is_file()} == before
 
 
+def test_what_a_person_gives_wins_over_what_the_sandbox_made(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    secrets.deliver(out, secrets.Missing.MAKE)
+    secrets.split(out, source(tmp_path))
+    for missing in secrets.Missing:
+        secrets.deliver(out, missing)
+        for container, names in secrets_of().items():
+            wanted = {name: GIVEN[name] for name in names if GIVEN.get(name)}
+            assert {name: value for name, value in read(out, container).items() if name in wanted} == wanted
+
+
+def test_what_is_left_of_a_sandbox_fills_no_gap_in_production(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    secrets.deliver(out, secrets.Missing.MAKE)
+    for container in secrets_of():
+        shutil.rmtree(out / container)
+    with pytest.raises(Misconfigured, match="TELEGRAM_BOT_TOKEN is missing"):
+        secrets.deliver(out)
+
+
 def test_a_key_that_is_none_is_said_without_its_value(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured) as error:
         secrets.split(tmp_path / "out", source(tmp_path, JWT_SECRET_KEY="no key at all"))
