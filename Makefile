@@ -1,6 +1,6 @@
 # PayGatePrime. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint types render up down bench crash storm transfers mutants races chaos docs clean lock
+.PHONY: help setup demo test coverage lint types render up down bench crash storm transfers mutants races chaos containers docs clean lock
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -76,6 +76,9 @@ chaos: setup ## a thousand payments while everything is killed and every vendor 
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m pytest tests/journeys -m long --long
 
+containers: setup ## docker-compose.yml built, run, killed and searched without a Docker engine: as root, with Debian's podman and buildah (an hour)
+	$(BIN)/python -m deploy.containers
+
 docs: render ## the documents, with what is derived from the manifest
 	$(BIN)/python -m pytest -q tests/fleet -k "documents or rendered"
 
@@ -88,4 +91,5 @@ lock: setup ## compile the hashed requirements anew
 	$(COMPILE) --output-file=requirements.txt requirements.in
 	$(COMPILE) --constraint=requirements.txt --output-file=requirements-dev.txt requirements-dev.in
 	$(COMPILE) --no-header --output-file=deploy/local/node.txt deploy/local/node.in
+	$(COMPILE) --no-header --output-file=deploy/containers/tools.txt deploy/containers/tools.in
 	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund

@@ -45,6 +45,7 @@ class BaseConfigManager:
         self.names = tuple(dict.fromkeys((*service.settings, *needed_urls(service))))
         self._values: dict[str, Any] = {}
         self._secrets = self._secret_source()
+        self._beside = self._plain_beside_secrets()
         faults = list(self._faults())
         if faults:
             raise Misconfigured(f"{service.name} cannot start: " + "; ".join(faults))
@@ -77,11 +78,23 @@ class BaseConfigManager:
             return CachedSecrets(SecretsFile(path), ttl_s=ttl_s)
         return CachedSecrets(GoogleSecretManager(self._environ.get("CLOUD_TASKS_PROJECT_ID", "")), ttl_s=ttl_s)
 
+    def _plain_beside_secrets(self) -> dict[str, str]:
+        """The plain settings that stand in the file of secrets, such as an address that follows from a key; none when it cannot be read."""
+        path = self._environ.get("SECRETS_FILE", "")
+        try:
+            file = SecretsFile(path)
+            return {name: text for name in self.names if path and not CATALOGUE[name].secret and (text := file.read(name))}
+        except Misconfigured:
+            # Whoever needs a secret of it says so.
+            return {}
+
     def _raw(self, setting: Setting) -> str | None:
-        """What is written for a setting; an environment variable wins over the secret source."""
+        """What is written for a setting; an environment variable wins over the secret source, in whose file a plain setting may stand as well."""
         text = self._environ.get(setting.name)
         if not text and setting.secret:
             text = self._secrets.get(setting.name)
+        elif not text and setting.name in self._beside:
+            text = self._beside[setting.name]
         return text or setting.default
 
     def _load(self, setting: Setting) -> str | None:

@@ -8,10 +8,12 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from PGP_COMMON import log
+from PGP_COMMON.cli import targets
 from PGP_COMMON.errors import PgpError
 
 # Verb and module, by the panel of the help page. A module holds a function named like the verb, or a typer app `app` with verbs of its own.
@@ -37,6 +39,14 @@ PANELS: dict[str, dict[str, str]] = {
 
 
 def _stub() -> None:
+    """Stands for a verb that is not loaded."""
+
+
+def _all(
+    _target: Annotated[
+        str, typer.Option("--target", help="before the verb. local: this machine; compose: the fleet in containers, in whose network the verb runs")
+    ] = "local",
+) -> None:
     """Runs, watches and repairs PayGatePrime."""
 
 
@@ -52,7 +62,7 @@ def build(called: str | None) -> typer.Typer:
     """The command with every verb that exists; only the one that is called for is loaded."""
     app = typer.Typer(name="pgp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     # With a callback typer keeps the verbs apart even when there is only one.
-    app.callback()(_stub)
+    app.callback()(_all)
     for panel, verbs in PANELS.items():
         for verb, name in verbs.items():
             line = sentence(name)
@@ -76,9 +86,11 @@ def _add(app: typer.Typer, verb: str, name: str, line: str, panel: str, *, load:
 
 def main() -> None:
     """Run the verb on the command line; what it raises of ours is a sentence and exit status 1."""
-    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     log.configure("pgp", log_format="terminal")
     try:
+        words = targets.aimed(sys.argv[1:])
+        sys.argv[1:] = words
+        called = next((word for word in words if not word.startswith("-")), None)
         build(called)(prog_name="pgp")
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("deploy."):

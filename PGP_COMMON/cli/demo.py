@@ -16,6 +16,7 @@ from PGP_COMMON.cli.place import StateOption, state_dir
 from PGP_COMMON.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from deploy.local.demo.world import World
     from deploy.local.files import StateDir
 
 # A process that is killed in the middle of a step keeps its lease for 90 s (the manifest); twice that and some are left for the rest.
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 def demo(
     state: StateOption = None,
     patience_s: Annotated[float, typer.Option("--patience", min=1, metavar="SECONDS", help="how long to wait for any one thing")] = PATIENCE_S,
+    simulators: Annotated[str, typer.Option(envvar="PGP_SIMULATORS", help="in a container: name=address of each simulator, comma between")] = "",
 ) -> None:
     """Play four owners and their buyers; exit 0 only if every payout is final, the books agree and the doctor is content.
 
@@ -34,11 +36,10 @@ def demo(
     """
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
-    place = state_dir(state)
     try:
-        with _fleet(place, started):
+        with _stage(state, started, patience_s, simulators) as world:
             played = time.monotonic()
-            _play(place, state, patience_s)
+            _play(world)
             typer.echo(f"\n✅ played in {time.monotonic() - played:.1f} s, {time.monotonic() - started:.1f} s with the start")
     except KeyboardInterrupt:
         typer.echo("\nthe play was broken off", err=True)
@@ -47,6 +48,26 @@ def demo(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _stage(state: Path | None, started: float, patience_s: float, simulators: str) -> Iterator[World]:
+    """The world to play in: the fleet in the containers around this one, or the one on this machine."""
+    from deploy.local.demo.world import World
+
+    if simulators:
+        from deploy.sandbox import stage
+
+        known = settings(state)
+        world = World.of(stage.status(known, simulators), known, patience_s=patience_s)
+        stage.wait_ready(world, database(known), typer.echo)
+        yield world
+        return
+    from deploy.local import book, report
+
+    place = state_dir(state)
+    with _fleet(place, started):
+        yield World.of(report.as_json(place, book.read(place.fleet)), settings(state), patience_s=patience_s)
 
 
 @contextlib.contextmanager
@@ -74,20 +95,16 @@ def _fleet(place: StateDir, started: float) -> Iterator[None]:
             switch.down(place)
 
 
-def _play(place: StateDir, state: Path | None, patience_s: float) -> None:
+def _play(world: World) -> None:
     """One performance, and what came of it."""
-    from deploy.local import book, report
     from deploy.local.demo.play import Play
     from deploy.local.demo.telling import Telling
-    from deploy.local.demo.world import World
     from PGP_COMMON.cli import trace
     from PGP_COMMON.cli.doctor import examine
 
-    known = settings(state)
-    db = database(known)
-    world = World.of(report.as_json(place, book.read(place.fleet)), known, patience_s=patience_s)
+    db = database(world.known)
     play = Play(world, db, Telling())
-    play.run(lambda: [f"{finding.area}: {finding.sentence}" for finding in examine(known)])
+    play.run(lambda: [f"{finding.area}: {finding.sentence}" for finding in examine(world.known)])
     play.show()
     first = play.buyers[0].payment_id
     typer.echo(f"\nThe journey of payment {first} (`pgp trace {first}`):")

@@ -124,7 +124,7 @@ def _keys(known: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _chain(known: Mapping[str, str]) -> Iterator[Finding]:
-    from PGP_COMMON.clients.ethereum import Ethereum
+    from PGP_COMMON.cli.chain import chain_of
     from PGP_COMMON.money_machines import standing
 
     with database(known).reading() as tx:
@@ -132,9 +132,7 @@ def _chain(known: Mapping[str, str]) -> Iterator[Finding]:
     if not wallets:
         yield Finding("wallet", "there is no wallet yet: run `pgp wallet init`")
         return
-    urls = tuple(url.strip() for url in known.get("ETHEREUM_RPC_URL", "").split(",") if url.strip())
-    chain = Ethereum(urls, chain_id=wallets[0].chain_id, tokens={"usdterc20": known.get("USDT_CONTRACT", "")})
-    chain.check_chain()
+    chain = chain_of(known)
     yield from (Finding("wallet", sentence) for sentence in _lasting(lambda: _differences(known, chain)))
     for transfer in sent:
         if chain.transaction(transfer.tx_hash) is None:

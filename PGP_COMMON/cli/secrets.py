@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,15 @@ from PGP_COMMON.settings import CATALOGUE, PARSERS
 
 app = typer.Typer(no_args_is_help=True)
 app.callback()(lambda: None)
+
+OutOption = Annotated[Path, typer.Option(help="where each container's folder is: its volume, in the job `secrets` of docker-compose.yml")]
+
+
+class Missing(enum.StrEnum):
+    """What is done about secrets that nobody has given."""
+
+    REFUSE = "refuse"
+    MAKE = "make"
 
 
 @app.command()
@@ -49,29 +60,74 @@ def keys(state: StateOption = None, as_json: Annotated[bool, typer.Option("--jso
 
 @app.command()
 def split(
-    out: Annotated[Path, typer.Option(help="the directory for them: `secrets` beside docker-compose.yml")],
-    source: Annotated[Path | None, typer.Option("--from", help="the file with all secrets; default: secrets.env of the state directory")] = None,
+    out: OutOption,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="the file with all secrets, `-`: from the input; default: secrets.env of the state directory")
+    ] = None,
     state: StateOption = None,
 ) -> None:
-    """Write a file for each container of docker-compose.yml with its own secrets only; run it as root, so that no other container's user reads it."""
-    from PGP_COMMON.rendering import compose
+    """Give each container of docker-compose.yml its own secrets and no others; what a container has already and is not given again, it keeps."""
+    from PGP_COMMON.rendering import containers
 
     file = source or state_dir(state).secrets
     try:
-        known = parsed(file.read_text(encoding="utf-8"))
+        given = parsed(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
     except OSError as error:
         raise Misconfigured(f"{file} cannot be read: {error.strerror}") from None
-    wanted = compose.secrets_of()
+    _hand_out(out, {**_handed(out, containers.secrets_of()), **given}, where=str(file))
+
+
+@app.command()
+def deliver(out: OutOption, missing: Annotated[Missing, typer.Option(help="make: the sandbox's own, vendors' credentials and all")] = Missing.REFUSE) -> None:
+    """See to it that each container has its own secrets: the job that every container waits for; what is there is kept."""
+    from PGP_COMMON.rendering import containers
+
+    ours = containers.secrets_of()
+    if missing is Missing.MAKE:
+        from deploy.sandbox import credentials
+
+        # What a person has given our containers since wins over what the vendors were told.
+        known = credentials.completed(_handed(out, (*credentials.wanted(), *ours)))
+        _hand_out(out, known, where=str(out), more=credentials.wanted())
+        return
+    how = "give it with `docker compose run --rm -T secrets pgp secrets split --from - --out /secrets < FILE`"
+    _hand_out(out, _handed(out, ours), where=f"what the containers have ({how})")
+
+
+def _handed(out: Path, names: Iterable[str]) -> dict[str, str]:
+    """What was handed out to these containers before: the parts put together, the later ones over the earlier."""
+    from PGP_COMMON.rendering import containers
+
+    known: dict[str, str] = {}
+    for name in names:
+        file = out / name / containers.SECRETS_FILE
+        if file.exists():
+            known |= parsed(file.read_text(encoding="utf-8"))
+    return known
+
+
+def _hand_out(out: Path, known: Mapping[str, str], *, where: str, more: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    """Write every container's file, or raise Misconfigured with all that is wrong, and write nothing."""
+    from PGP_COMMON import public_halves
+    from PGP_COMMON.rendering import containers
+
+    wanted = containers.secrets_of()
     faults = sorted({fault for names in wanted.values() for name in names for fault in _faults(name, known.get(name, ""))})
     if faults:
-        raise Misconfigured(f"{file}: " + "; ".join(faults))
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(out / "postgres.env", f"{sa.make_url(known['DATABASE_URL']).password}\n", owner=compose.USER_ID)
-    for container, names in wanted.items():
-        _write(out / f"{container}.env", "".join(_line(name, known[name]) for name in names if known.get(name)), owner=compose.USER_ID)
-    typer.echo(f"{out}: {len(wanted) + 1} files")
+        raise Misconfigured(f"{where}: " + "; ".join(faults))
+    try:
+        complete = {**known, **public_halves.of(known)}
+    except ValueError:
+        # The library's own sentence may repeat the value.
+        raise Misconfigured(f"{where}: JWT_SECRET_KEY or HOST_WALLET_PRIVATE_KEY is no private key") from None
+    out.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _write(out / containers.POSTGRES / containers.POSTGRES_FILE, f"{sa.make_url(known['DATABASE_URL']).password}\n", owner=containers.USER_ID)
+    for container, names in {**{name: (*own, *containers.handed_to(name)) for name, own in wanted.items()}, **(more or {})}.items():
+        text = "".join(_line(name, complete[name]) for name in names if complete.get(name))
+        _write(out / container / containers.SECRETS_FILE, text, owner=containers.USER_ID)
+    typer.echo(f"{out}: {len(wanted) + len(more or {}) + 1} containers have their secrets")
     if os.geteuid() != 0:
-        typer.echo(f"the containers' user ({compose.USER_ID}) cannot read them: run this as root, or give them to him", err=True)
+        typer.echo(f"the containers' user ({containers.USER_ID}) cannot read them: run this as root, or give them to him", err=True)
 
 
 def _faults(name: str, value: str) -> Iterator[str]:
@@ -99,14 +155,17 @@ def _line(name: str, value: str) -> str:
 
 
 def _write(file: Path, text: str, *, owner: int) -> None:
-    """Write in place: a running container has the file itself mounted, and would never see another one under its name."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    """Put a file in its place whole, for one user's eyes: a container that runs sees the old one or the new one, and so does the next start."""
+    file.parent.mkdir(mode=0o755, exist_ok=True)
+    # A run that was killed may have left its draft.
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.fchmod(descriptor, 0o600)
         if os.geteuid() == 0:
             os.fchown(descriptor, owner, owner)
-        os.pwrite(descriptor, text.encode(), 0)
-        os.ftruncate(descriptor, len(text.encode()))
+        os.write(descriptor, text.encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    draft.replace(file)

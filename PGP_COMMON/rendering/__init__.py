@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PGP_COMMON.rendering import compose, fleet_page, machines_page, pages, readmes, settings_page
+from PGP_COMMON.rendering import compose, fleet_page, image, machines_page, pages, readmes, sandbox, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 # Files that are rendered whole; the schema's two files need a database and are written by `pgp migrate dump`.
@@ -15,8 +15,9 @@ WHOLE: dict[str, Callable[[], str]] = {
     "docs/machines.md": machines_page.render,
     ".env.example": settings_page.render_example,
     "docker-compose.yml": compose.render,
-    "deploy/Dockerfile": compose.render_dockerfile,
-    ".dockerignore": compose.render_ignore,
+    ".env": sandbox.render_env,
+    "deploy/Dockerfile": image.render_dockerfile,
+    ".dockerignore": image.render_ignore,
     "deploy/Caddyfile": compose.render_edge,
     "deploy/queues.json": compose.render_queues,
 }

@@ -19,7 +19,7 @@ from PGP_COMMON import cli
 from PGP_COMMON.cli.serve import command
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Service
-from PGP_COMMON.rendering import compose
+from PGP_COMMON.rendering import compose, sandbox
 
 DATABASE = "pgp"
 SIMULATOR, EMULATOR, SERVICE, SCHEDULER, JOB = "simulator", "emulator", "service", "scheduler", "job"
@@ -71,7 +71,7 @@ class Fleet:
     @cached_property
     def rpc_urls(self) -> str:
         """The two addresses at which the fleet sees it, as with two providers: the second lags."""
-        return f"{self.rpc_url},{self.simulators[vendors.SECOND_NODE]}"
+        return f"{self.rpc_url},{self.simulators[sandbox.SECOND_NODE]}"
 
     @cached_property
     def tasks(self) -> str:
@@ -120,7 +120,7 @@ class Fleet:
 
     def second_nodes(self) -> list[Program]:
         """Further RPC addresses of the chain."""
-        return [self.simulator(vendors.SECOND_NODE)]
+        return [self.simulator(sandbox.SECOND_NODE)]
 
     def infrastructure(self) -> list[Program]:
         """Database, cache and chain, those that settings.env does not name elsewhere."""
@@ -149,9 +149,11 @@ class Fleet:
 
     def emulator(self) -> Program:
         """Cloud Tasks; it keeps its tasks in a schema of its own in the fleet's database."""
-        queues = self.state.root / "queues.json"
+        queues, address = self.state.root / "queues.json", self.state.root / "queue-database.url"
         files.write_atomically(queues, json.dumps(compose.queues(self.settings), indent=1))
-        flags = ("--database-url", self.database_url, "--listen", self.tasks, "--queues", str(queues))
+        # Not on the command line, which every user of the machine can read: the database's password is in it.
+        files.write_atomically(address, self.database_url)
+        flags = ("--database-url-file", str(address), "--listen", self.tasks, "--queues", str(queues))
         return self.python("cloudtasks", EMULATOR, "deploy.emulators.cloudtasks", *flags, port=self.port_of("cloudtasks"))
 
     def service(self, service: Service) -> Program:
@@ -186,7 +188,7 @@ def planned(fleet: Fleet) -> Plan:
         Stage("infrastructure", fleet.infrastructure()),
         Stage("schema, token and second node", [fleet.verb("migrate", "up"), fleet.chain(), *fleet.second_nodes()]),
         Stage("wallet", [fleet.verb("wallet", "init")] if cli.sentence("wallet") else []),
-        Stage("vendors and queues", [*(fleet.simulator(name) for name in vendors.VENDORS), fleet.emulator()], at_once=4),
+        Stage("vendors and queues", [*(fleet.simulator(name) for name in sandbox.VENDORS), fleet.emulator()], at_once=4),
         Stage("services", [fleet.service(service) for service in FLEET], at_once=SERVICES_AT_ONCE),
         Stage("webhook", [fleet.python("webhook", JOB, "deploy.local.webhook", env=fleet.settings)]),
         Stage("scheduler", fleet.schedulers()),

@@ -7,10 +7,11 @@ import string
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from deploy.local import files
 from deploy.local.files import StateDir
+from PGP_COMMON import public_halves
 from PGP_COMMON.settings import CATALOGUE, Kind, Setting
 
 HEADING = "Written by `pgp secrets init`. Never leave this file where others read; a value that you change is kept."
@@ -32,12 +33,7 @@ def signing_key() -> str:
 def jwt_private_key() -> str:
     """A new Ed25519 key as PEM on one line."""
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return one_line(pem)
-
-
-def one_line(pem: bytes) -> str:
-    """PEM with its newlines written as backslash and n, as the catalogue wants it."""
-    return pem.decode().strip().replace("\n", "\\n")
+    return public_halves.one_line(pem)
 
 
 # Where a vendor's form is known, the generated value has it, so that a check of form is exercised here too.
@@ -71,20 +67,6 @@ def generate() -> dict[str, str]:
     return {setting.name: BY_NAME.get(setting.name, BY_KIND.get(setting.kind, BY_KIND[Kind.TEXT]))() for setting in CATALOGUE.values() if wanted(setting)}
 
 
-def public_halves(values: dict[str, str]) -> dict[str, str]:
-    """What may be known of the secrets: the wallet's address and the key that checks access tokens."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - only when something is generated
-    from eth_account import Account  # noqa: PLC0415 - half a second, only when something is generated
-
-    key = load_pem_private_key(values["JWT_SECRET_KEY"].replace("\\n", "\n").encode(), password=None)
-    address = str(Account.from_key(values["HOST_WALLET_PRIVATE_KEY"]).address)
-    return {
-        "HOST_WALLET_ETH_ADDRESS": address,
-        "HOST_WALLET_USDT_ADDRESS": address,
-        "JWT_PUBLIC_KEY": one_line(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)),
-    }
-
-
 def init(state: StateDir) -> list[str]:
     """Write what is missing from the secrets file; gives back the names. A second call writes nothing, what is there is kept."""
     known = files.read_env(state.secrets)
@@ -92,6 +74,6 @@ def init(state: StateDir) -> list[str]:
     if missing:
         fresh = generate()
         known |= {name: fresh[name] for name in missing}
-        known |= public_halves(known)
+        known |= public_halves.of(known)
         files.write_env(state.secrets, known, heading=HEADING)
     return missing

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploy.local import anvil, files
+from deploy.local import files
 from deploy.local.files import StateDir
 from PGP_COMMON.config import needed_urls
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Service
+from PGP_COMMON.rendering import sandbox
+from PGP_COMMON.rendering.containers import PUBLIC_HALVES
 from PGP_COMMON.settings import CATALOGUE
-
-# A block takes a second here instead of twelve, and nobody at the other end minds being asked: what is polled is polled every second or two.
-QUICK = {
-    "SECRETS_TTL_S": "5",
-    "WAKE_GRACE_S": "15",
-    "PAYOUT_HASH_POLL_S": "2",
-    "SWAP_POLL_S": "2",
-    "CHAIN_POLL_S": "1",
-    "ARRIVAL_POLL_S": "2",
-    # Everybody here has one address, and the demonstration signs four owners in at once.
-    "LOGINS_PER_MINUTE": "300",
-    "API_PER_MINUTE": "3000",
-}
-# What is kept in the secrets file although it is no secret, because it is made from one.
-PUBLIC_HALVES = ("HOST_WALLET_ETH_ADDRESS", "HOST_WALLET_USDT_ADDRESS", "JWT_PUBLIC_KEY")
-BOT_USERNAME = "PayGatePrimeLocalBot"
 
 
 def settings(state: StateDir, *, addresses: Mapping[str, str], simulators: Mapping[str, str]) -> dict[str, str]:
@@ -34,29 +20,15 @@ def settings(state: StateDir, *, addresses: Mapping[str, str], simulators: Mappi
     return {
         "LOG_FORMAT": "terminal",
         "SECRETS_FILE": str(state.secrets),
-        "ETHEREUM_CHAIN_ID": str(anvil.CHAIN_ID),
+        "ETHEREUM_CHAIN_ID": str(sandbox.CHAIN_ID),
         "EXPLORER_URL": f"{addresses['ETHEREUM_RPC_URL'].partition(',')[0]}/tx",
-        "TELEGRAM_BOT_USERNAME": BOT_USERNAME,
-        **QUICK,
+        "TELEGRAM_BOT_USERNAME": sandbox.BOT_USERNAME,
+        **sandbox.QUICK,
         **{name: kept[name] for name in PUBLIC_HALVES},
         **addresses,
-        **vendor_urls(simulators),
+        **sandbox.vendor_urls(simulators),
         **files.read_env(state.settings),
     }
-
-
-def vendor_urls(simulators: Mapping[str, str]) -> dict[str, str]:
-    """Where the vendors are: the same paths behind another host."""
-    paths = {
-        "NOWPAYMENTS_URL": ("nowpayments", "/v1"),
-        "CHANGENOW_URL": ("changenow", "/v2"),
-        "TELEGRAM_API_URL": ("telegram", ""),
-        "COINGECKO_URL": ("prices", "/coingecko"),
-        "CRYPTOCOMPARE_URL": ("prices", "/cryptocompare"),
-        "ONEINCH_URL": ("prices", "/oneinch"),
-        "SENDGRID_URL": ("sendgrid", ""),
-    }
-    return {name: simulators[simulator] + path for name, (simulator, path) in paths.items() if simulator in simulators}
 
 
 def of_service(service: Service, known: Mapping[str, str]) -> dict[str, str]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.local import files
 from deploy.local.files import StateDir
+from PGP_COMMON.rendering.sandbox import SECOND_NODE, VENDORS
 
-VENDORS = ("nowpayments", "changenow", "telegram", "prices", "sendgrid")
-# The second RPC address is another provider's, and sees a block later than the first.
-SECOND_NODE, LAG_BLOCKS = "laggard", 1
+LAG_BLOCKS = 1
 NAMES = (*VENDORS, SECOND_NODE)
 # What a fresh chain gives: the vendors are rich, our wallet has what an operator would put in for the first gas.
 VENDOR_WEI, VENDOR_USDT_UNITS, OUR_WEI = 100_000 * 10**18, 100_000_000 * 10**6, 10**18
@@ -72,24 +71,25 @@ def chain_flags(known: Keys, settings: Mapping[str, str], rpc_url: str) -> tuple
 def flags(name: str, hidden: Mapping[str, str], settings: Mapping[str, str], known: Keys, *, rpc_url: str) -> tuple[str, ...]:
     """A simulator's own flags: the credentials that our side uses, so that it refuses wrong ones as the vendor would; `rpc_url` is the chain itself."""
     chain = ("--rpc-url", rpc_url, "--token", known.token)
-    table: dict[str, tuple[str, ...]] = {
+    # Looked up one at a time: in a container there are only the credentials of one vendor.
+    table: dict[str, Callable[[], tuple[str, ...]]] = {
         # Of two IPN secrets in rotation the first is the vendor's.
-        "nowpayments": (
+        "nowpayments": lambda: (
             *("--api-key", hidden["NOWPAYMENTS_API_KEY"], "--ipn-secret", hidden["NOWPAYMENTS_IPN_SECRET"].partition(",")[0]),
             *("--email", hidden["NOWPAYMENTS_EMAIL"], "--password", hidden["NOWPAYMENTS_PASSWORD"]),
             *("--payout-address", settings["HOST_WALLET_ETH_ADDRESS"], "--from-key", known.nowpayments),
             *chain,
         ),
-        "changenow": ("--api-key", hidden["CHANGENOW_API_KEY"], "--key", known.changenow, *chain),
-        "telegram": (
+        "changenow": lambda: ("--api-key", hidden["CHANGENOW_API_KEY"], "--key", known.changenow, *chain),
+        "telegram": lambda: (
             *("--token", hidden["TELEGRAM_BOT_TOKEN"], "--bot-id", hidden["TELEGRAM_BOT_TOKEN"].partition(":")[0]),
             *("--bot-username", settings["TELEGRAM_BOT_USERNAME"]),
         ),
-        "prices": (
+        "prices": lambda: (
             *("--coingecko-key", hidden["COINGECKO_API_KEY"], "--cryptocompare-key", hidden["CRYPTOCOMPARE_API_KEY"]),
             *("--oneinch-key", hidden["ONEINCH_API_KEY"], "--token", f"usdterc20={known.token}"),
         ),
-        "sendgrid": ("--api-key", hidden["SENDGRID_API_KEY"]),
-        SECOND_NODE: ("--rpc-url", rpc_url, "--lag", str(LAG_BLOCKS)),
+        "sendgrid": lambda: ("--api-key", hidden["SENDGRID_API_KEY"]),
+        SECOND_NODE: lambda: ("--rpc-url", rpc_url, "--lag", str(LAG_BLOCKS)),
     }
-    return table[name]
+    return table[name]()

@@ -21,19 +21,16 @@ from PGP_COMMON.clients.secrets import SecretsFile
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.manifest import Door, Service
-from PGP_COMMON.rendering.compose import secrets_of
+from PGP_COMMON.rendering import sandbox
+from PGP_COMMON.rendering.containers import HANDED_OUT, secrets_of
 from PGP_COMMON.settings import CATALOGUE
 from tests.support.settings import generated
 
 ROOT = Path(__file__).parents[2]
 WALLET_KEY = "HOST_WALLET_PRIVATE_KEY"
 DATABASE = "postgresql+pg8000://pgp:a%40b@postgres:5432/pgp"
-# The whole of what a person writes into .env.
-ENV = {
-    "BASE_URL": "https://pay.example.com",
-    "TELEGRAM_BOT_USERNAME": "paygate_test_bot",
-    **{name: value for name, value in generated().items() if not CATALOGUE[name].secret},
-}
+# The whole of what a person writes into production.env.
+ENV = {"BASE_URL": "https://pay.example.com", "TELEGRAM_BOT_USERNAME": "paygate_test_bot"}
 VARIABLE = re.compile(r"\$\{(?P<name>\w+):(?:(?P<must>\?)|-(?P<default>))(?P<rest>[^}]*)\}")
 
 
@@ -80,13 +77,12 @@ def interpolated(value: object, env: dict[str, str]) -> str:
 
 
 def environ_of(compose: dict[str, Any], container: str, secrets: Path) -> dict[str, str]:
-    """What a container is given: its environment, with its own file of secrets where the file is mounted."""
+    """What a container is given: its environment, with its own file of secrets where the volume is mounted."""
     entry = compose["services"][container]
     environ = {name: interpolated(value, ENV) for name, value in entry["environment"].items()}
-    assert entry["secrets"] == [container]
-    assert environ["SECRETS_FILE"] == f"/run/secrets/{container}"
-    assert compose["secrets"][container] == {"file": f"./secrets/{container}.env"}
-    return {**environ, "SECRETS_FILE": str(secrets / f"{container}.env")}
+    assert f"secrets-{container}:/run/secrets:ro" in entry["volumes"]
+    assert environ["SECRETS_FILE"] == "/run/secrets/secrets.env"
+    return {**environ, "SECRETS_FILE": str(secrets / container / "secrets.env")}
 
 
 @pytest.mark.parametrize("service", FLEET, ids=lambda service: service.name)
@@ -94,25 +90,98 @@ def test_a_container_is_given_all_that_its_service_needs_and_nothing_else(compos
     environ = environ_of(compose, service.name, secrets)
     config = BaseConfigManager(service, environ)
     assert set(environ) <= set(config.names)
+    beside = {name for name in HANDED_OUT if SecretsFile(environ["SECRETS_FILE"]).read(name)}
+    assert beside == {name for name in HANDED_OUT if name in service.settings} - {"USDT_CONTRACT"}
     assert config.secret("DATABASE_URL") == DATABASE
     for name in config.names:
-        assert config._values[name] not in {None, "${"}
+        assert config._values[name] is not None
         if CATALOGUE[name].secret:
             assert name not in environ, "a secret is in no environment"
 
 
 def test_nobody_but_the_signer_is_given_the_wallets_key(compose: dict[str, Any], secrets: Path) -> None:
-    assert [name for name, names in secrets_of().items() if WALLET_KEY in names] == ["pgp-hostpay3-v1"]
+    assert [name for name, names in {**secrets_of(), **sandbox.secrets_of()}.items() if WALLET_KEY in names] == ["pgp-hostpay3-v1"]
     key = generated()[WALLET_KEY]
-    assert [file.name for file in secrets.iterdir() if key in file.read_text() or WALLET_KEY in file.read_text()] == ["pgp-hostpay3-v1.env"]
+    holding = [file for file in secrets.rglob("*") if file.is_file() and (key in file.read_text() or WALLET_KEY in file.read_text())]
+    assert holding == [secrets / "pgp-hostpay3-v1" / "secrets.env"]
     assert WALLET_KEY not in json.dumps(compose)
-    readers = [name for name, entry in compose["services"].items() if "pgp-hostpay3-v1" in entry.get("secrets", [])]
-    assert readers == ["pgp-hostpay3-v1"]
 
 
-def test_every_file_of_secrets_is_mounted_by_one_container(compose: dict[str, Any], secrets: Path) -> None:
-    mounted = [name for entry in compose["services"].values() for name in entry.get("secrets", [])]
-    assert sorted(mounted) == sorted(compose["secrets"]) == sorted(file.stem for file in secrets.iterdir())
+def test_a_volume_of_secrets_is_mounted_by_its_container_and_by_the_job_that_fills_it(compose: dict[str, Any], secrets: Path) -> None:
+    mounted: dict[str, list[str]] = {}
+    for name, entry in compose["services"].items():
+        for volume in entry.get("volumes", []):
+            source, place = volume.split(":")[:2]
+            if source.startswith("secrets-"):
+                mounted.setdefault(source, []).append(name)
+                assert place == (f"/{source.replace('-', '/', 1)}" if name == "secrets" else "/run/secrets")
+                assert volume.endswith(":ro") == (name != "secrets")
+    assert mounted == {name: ["secrets", name.removeprefix("secrets-")] for name in compose["volumes"] if name.startswith("secrets-")}
+    assert {f"secrets-{folder.name}" for folder in secrets.iterdir()} | {f"secrets-{name}" for name in sandbox.secrets_of()} == set(mounted)
+    # Whoever sees them all talks to nobody.
+    assert compose["services"]["secrets"]["network_mode"] == "none"
+
+
+def test_only_the_edges_port_is_open_to_the_outside(compose: dict[str, Any]) -> None:
+    assert {name: entry["ports"] for name, entry in compose["services"].items() if "ports" in entry} == {"edge": ["${EDGE_PORT:-443}:${EDGE_PORT:-443}"]}
+    assert [name for name, entry in compose["services"].items() if entry.get("network_mode") == "host"] == []
+
+
+def test_every_container_of_ours_runs_without_rights_over_a_root_that_cannot_be_written(compose: dict[str, Any]) -> None:
+    for name, entry in compose["services"].items():
+        assert entry["read_only"] is True, name
+        if "paygateprime" in entry["image"]:
+            assert (entry["cap_drop"], entry["security_opt"], entry["tmpfs"]) == (["ALL"], ["no-new-privileges:true"], ["/tmp"]), name
+            # The image's own user, and root for the one job that hands files over to that user.
+            assert entry.get("user") == ("0:0" if name == "secrets" else None), name
+            assert entry.get("cap_add", []) == (["CHOWN", "DAC_OVERRIDE", "FOWNER"] if name == "secrets" else []), name
+        assert "privileged" not in entry
+
+
+def test_what_is_kept_is_kept_on_named_volumes(compose: dict[str, Any]) -> None:
+    named = {volume.split(":")[0] for entry in compose["services"].values() for volume in entry.get("volumes", [])} - {"./deploy/Caddyfile"}
+    assert named == set(compose["volumes"])
+    assert {"postgres", "caddy", "books-anvil"} <= named
+
+
+def test_what_does_not_end_is_started_again_and_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
+    jobs = {"secrets", "migrate", "operator", "chain", "wallet", "webhook"}
+    for name, entry in compose["services"].items():
+        assert entry.get("restart") == (None if name in {"secrets", "operator"} else "on-failure" if name in jobs else "unless-stopped"), name
+        assert ("healthcheck" in entry) == (name not in {*jobs, "scheduler"}), name
+
+
+def test_the_sandbox_is_a_profile_on_which_nothing_else_depends(compose: dict[str, Any]) -> None:
+    stands_in = {name for name, entry in compose["services"].items() if entry.get("profiles") == ["sandbox"]}
+    assert stands_in == {sandbox.NODE, sandbox.SECOND_NODE, *sandbox.VENDORS, "chain", "wallet", "webhook"}
+    for name, entry in compose["services"].items():
+        if name not in stands_in:
+            assert not set(entry.get("depends_on", {})) & stands_in, name
+            assert entry["image"] != "paygateprime-sandbox"
+
+
+def test_the_committed_env_selects_the_sandbox_and_holds_no_secret(compose: dict[str, Any]) -> None:
+    lines = [line for line in (ROOT / ".env").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    given = dict(line.split("=", maxsplit=1) for line in lines)
+    assert given["COMPOSE_PROFILES"] == "sandbox"
+    assert [name for name in given if name in CATALOGUE and CATALOGUE[name].secret] == []
+    assert set(given) - set(CATALOGUE) == {
+        "COMPOSE_PROJECT_NAME",
+        "COMPOSE_PROFILES",
+        "PGP_OPERATOR_IMAGE",
+        "PGP_SECRETS_MISSING",
+        "PGP_SIMULATORS",
+        "EDGE_PORT",
+    }
+    # Every line is asked for, and every vendor's address is one of the sandbox.
+    asked = {found["name"] for found in VARIABLE.finditer(json.dumps(compose))}
+    assert set(given) - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"} <= asked
+    hosts = {f"http://{alias}:8080" for name in sandbox.VENDORS for alias in compose["services"][name]["networks"]["default"]["aliases"]}
+    hosts |= {f"http://{sandbox.NODE}:{sandbox.NODE_PORT}"}
+    urls = {name: value for name, value in given.items() if name.endswith("_URL") and name != "BASE_URL"}
+    assert len(urls) == 8
+    assert [name for name, value in urls.items() if not any(value.startswith(host) for host in hosts)] == []
+    assert given["BASE_URL"] == f"http://{compose['services']['edge']['networks']['default']['aliases'][0]}:{given['EDGE_PORT']}"
 
 
 def test_what_must_be_set_is_asked_for_and_is_all_that_has_to_be_written(compose: dict[str, Any]) -> None:
@@ -125,10 +194,10 @@ def test_the_helpers_of_the_fleet_are_given_what_they_read(compose: dict[str, An
     # The flags are the emulator's own, and the password comes out of the file as the services read it.
     words = compose["services"]["queue"]["command"]
     assert words[:3] == ["python", "-m", "deploy.emulators.cloudtasks"]
-    asked = emulator.flags([str(secrets / "queue.env") if word == "/run/secrets/queue" else word for word in words[3:]])
+    asked = emulator.flags([str(secrets / "queue" / "secrets.env") if word == "/run/secrets/secrets.env" else word for word in words[3:]])
     assert asked.database_url == DATABASE
-    assert SecretsFile(secrets / "migrate.env").read("DATABASE_URL") == DATABASE
-    assert (secrets / "postgres.env").read_text() == "a@b\n"
+    assert SecretsFile(secrets / "migrate" / "secrets.env").read("DATABASE_URL") == DATABASE
+    assert (secrets / "postgres" / "password").read_text() == "a@b\n"
     # The scheduler knows every door that it rings at, and signs.
     from deploy.emulators import scheduler
 
@@ -175,7 +244,7 @@ def test_the_edge_lets_exactly_the_manifests_public_paths_through() -> None:
 
 def copied(target: str) -> set[str]:
     """What a stage of the Dockerfile takes from the checkout."""
-    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    text = re.sub(r"^COPY --from=.*$", "", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL))
     assert list(stages)[-1] == "product"
     return {source for line in re.findall(r"^COPY (.+)$", stages[target], re.MULTILINE) for source in line.split()[:-1]}
@@ -185,9 +254,21 @@ def test_the_product_image_holds_no_simulator_no_test_and_no_local_runner() -> N
     held = copied("fleet") | copied("product")
     assert {service.folder for service in FLEET} <= held
     assert not [name for name in held if re.match(r"deploy/?$|deploy/(simulators|local)|tests|bench|\.|secrets", name)]
-    assert copied("simulators") == {"deploy/simulators"}
+    assert copied("sandbox") == {"deploy/simulators", "deploy/local", "deploy/sandbox"}
+    built = copied("build") | copied("node")
     seen = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert held | {"deploy/simulators"} == seen
+    # A file of a folder that is seen needs no line of its own.
+    assert seen == {name for name in held | copied("sandbox") | built if not name.startswith("deploy/local/")}
+
+
+def test_an_image_gets_results_and_no_tools() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^COPY --from=(\w+) (\S+) \S+$", text, re.MULTILINE) == [("build", "/opt/venv"), ("node", "/opt/anvil")]
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["10001", "0", "10001"]
+    installs = re.findall(r"^.*pip .*install.*$", text, re.MULTILINE)
+    assert len(installs) == 2
+    assert all("--require-hashes" in line and "--only-binary" in line for line in installs)
+    assert not re.search(r"apt-get|gcc|https?://|index-url|ARG .*(KEY|TOKEN|SECRET|PASSWORD)", text)
 
 
 def test_the_verbs_work_from_what_the_image_holds(tmp_path: Path, secrets: Path) -> None:

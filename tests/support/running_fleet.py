@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from deploy.local import anvil, book, files, processes, report, switch
+from deploy.local import anvil_node, book, files, processes, report, switch
 from deploy.local.demo import acts, people
 from deploy.local.demo.people import Buyer, Owner
 from deploy.local.demo.world import World
@@ -166,7 +166,7 @@ def wait_until(claim: Callable[[], T], *, timeout_s: float = 30, what: str = "it
 def is_possible() -> bool:
     """Whether a fleet can run here at all."""
     try:
-        return anvil.binary().exists()
+        return anvil_node.binary().exists()
     except FileNotFoundError:
         return False
 

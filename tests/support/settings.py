@@ -6,6 +6,7 @@ import secrets
 from functools import cache
 
 from deploy.local import secrets as local_secrets
+from PGP_COMMON import public_halves
 from PGP_COMMON.fleet import FLEET
 from PGP_COMMON.settings import CATALOGUE
 
@@ -17,7 +18,7 @@ NOWHERE = "http://127.0.0.1:9"
 def generated() -> dict[str, str]:
     """Secrets of one test run, with their public halves."""
     values = local_secrets.generate()
-    return {**values, **local_secrets.public_halves(values)}
+    return {**values, **public_halves.of(values)}
 
 
 def environ(database_url: str, **more: str) -> dict[str, str]:

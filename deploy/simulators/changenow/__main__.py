@@ -38,7 +38,7 @@ def main() -> None:
     vendor = Vendor(store.open_books(flags.state_dir), terms)
     node = Node(flags.rpc_url) if flags.rpc_url else None
     purse = Purse(vendor.books, node, flags.key) if node and flags.key else None
-    serve(create_app(vendor), flags.port, background=[Clerk(vendor, node, purse).run])
+    serve(create_app(vendor), flags.port, host=flags.host, background=[Clerk(vendor, node, purse).run])
 
 
 def read_flags() -> argparse.Namespace:
@@ -46,6 +46,7 @@ def read_flags() -> argparse.Namespace:
     usual = Terms("", "")
     parser = argparse.ArgumentParser(prog="changenow", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--api-key", required=True)
     parser.add_argument("--rpc-url", help="the chain on which deposits are seen and payouts are made")

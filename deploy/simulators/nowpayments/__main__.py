@@ -36,7 +36,7 @@ def main() -> None:
     workers = [payments.mover(vendor), ipns.courier(vendor, desk)]
     if flags.rpc_url and flags.from_key:
         workers.append(payouts.payer(vendor, Purse(vendor.books, Node(flags.rpc_url), flags.from_key)))
-    serve(app, flags.port, background=workers)
+    serve(app, flags.port, host=flags.host, background=workers)
 
 
 def read_flags() -> argparse.Namespace:
@@ -44,6 +44,7 @@ def read_flags() -> argparse.Namespace:
     usual = Account("", "", "", "", "")
     parser = argparse.ArgumentParser(prog="nowpayments", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--api-key", required=True)
     parser.add_argument("--ipn-secret", default="", help="without one no callback is sent, as with the vendor")

@@ -44,6 +44,15 @@ def test_secrets_that_cannot_be_read_hide_nothing_else_that_is_missing(tmp_path:
     assert re.search(r"DATABASE_URL, [A-Z_, ]*TELEGRAM_BOT_TOKEN cannot be read \(the secrets file cannot be read\)", str(error.value))
 
 
+def test_a_plain_setting_may_stand_beside_the_secrets_and_the_environment_wins_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    given = {name: value for name, value in environ("x").items() if name in {*INVITE.settings, *BaseConfigManager(INVITE, environ("x")).names}}
+    file.write_text("TELEGRAM_BOT_USERNAME=from_the_file\n")
+    beside = {**given, "SECRETS_FILE": str(file), "TELEGRAM_BOT_USERNAME": ""}
+    assert BaseConfigManager(INVITE, beside).text("TELEGRAM_BOT_USERNAME") == "from_the_file"
+    assert BaseConfigManager(INVITE, {**beside, "TELEGRAM_BOT_USERNAME": "from_outside"}).text("TELEGRAM_BOT_USERNAME") == "from_outside"
+
+
 def test_a_vendor_of_secrets_that_is_away_is_asked_once() -> None:
     asked = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import anvil, book, files, processes
+from deploy.local import anvil_node, book, files, processes
 from deploy.local.book import Book, Entry
 from deploy.local.ports import Ports, is_free
 from deploy.local.processes import Identity
@@ -88,18 +88,18 @@ def test_a_process_is_known_by_pid_and_start_not_by_pid_alone() -> None:
 def test_the_chain_starts_from_its_last_whole_state_when_the_newest_is_half_written(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     state.write_text('{"block": 1}')
-    anvil.keep_copy(state)
+    anvil_node.keep_copy(state)
     state.write_text('{"block": 2, "accounts": {"0x')
-    anvil.keep_copy(state)
-    anvil.choose_state(state)
+    anvil_node.keep_copy(state)
+    anvil_node.choose_state(state)
     assert state.read_text() == '{"block": 1}'
-    anvil.choose_state(state)
+    anvil_node.choose_state(state)
     assert state.read_text() == '{"block": 1}'
 
 
 def test_a_broken_state_without_a_copy_is_laid_aside(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     state.write_text("{")
-    anvil.choose_state(state)
+    anvil_node.choose_state(state)
     assert not state.exists()
     assert (tmp_path / "state.broken.json").read_text() == "{"

@@ -60,6 +60,11 @@ def test_no_secret_but_the_databases_and_the_chains_address_is_in_a_services_env
         assert not secret & set(programs(made)[service.name].env)
 
 
+def test_the_databases_address_with_its_password_is_on_no_command_line(made: Plan) -> None:
+    address = made.places["database_url"]
+    assert not [program.name for program in programs(made).values() if any(address in word for word in program.argv)]
+
+
 def test_all_addresses_are_loopback_and_different(made: Plan) -> None:
     urls = [program.url for program in programs(made).values() if program.url]
     assert len(set(urls)) == len(urls)
