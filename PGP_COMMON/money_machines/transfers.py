@@ -204,6 +204,16 @@ def why_not(tx: Transaction, transfer_id: int, *, margin_s: int) -> str | None:
     return str(found) if found else None
 
 
+def ahead(tx: Transaction, transfer_id: int) -> int:
+    """How many transfers of the same wallet were asked for earlier and still wait to be signed."""
+    return int(
+        tx.value(
+            "SELECT count(*) FROM transfer t JOIN transfer o ON o.wallet_id = t.wallet_id AND o.state = 'requested' AND o.id < t.id WHERE t.id = :id",
+            id=transfer_id,
+        )
+    )
+
+
 def cancel(tx: Transaction, transfer_id: int, *, reason: str) -> bool:
     """Move requested → cancelled: it was never signed and never will be."""
     return tx.run("UPDATE transfer SET state = 'cancelled', reason = :reason WHERE id = :id AND state = 'requested'", id=transfer_id, reason=reason) == 1

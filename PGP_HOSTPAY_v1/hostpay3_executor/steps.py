@@ -61,6 +61,7 @@ def sign_once(job: Job[Clients]) -> Commit:
         refusal = transfers.why_not(tx, transfer.id, margin_s=margin_s)
         held = wallet.find(tx, transfer.sender)
         wants_a_look = job.clients.guard.wants_a_look(tx)
+        full = _full(job.config, tx, transfer, held) if held is not None else None
     if transfer.state != Transfer.REQUESTED:
         return lambda _tx: Done(f"the transfer is {transfer.state}")
     check_ownership(job.config, transfer)
@@ -70,6 +71,9 @@ def sign_once(job: Job[Clients]) -> Commit:
         return partial(_record_look, held=held, seen=seen, wait_s=job.config.integer("CHAIN_POLL_S"))
     if refusal is not None:
         return partial(_cancel, transfer_id=transfer.id, reason=refusal)
+    if full is not None:
+        # Known without the chain; the one queue of this service is for those that can move.
+        return partial(_wait, transfer_id=transfer.id, obstacle=full)
     offer = _ask_chain(job, transfer)
     if isinstance(offer, Obstacle) and offer.is_final:
         return partial(_cancel, transfer_id=transfer.id, reason=offer.reason)
@@ -198,9 +202,10 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
         return Obstacle("signing is switched off")
     if transfer.purpose != "fill" and strays.is_filling(tx, held.id):
         return Obstacle("nonces from before the restore are taken first", config.integer("CHAIN_POLL_S"))
+    full = _full(config, tx, transfer, held)
+    if full is not None:
+        return full
     load = wallet.load(tx, held.id)
-    if load.in_flight >= held.max_in_flight:
-        return Obstacle("all slots of the wallet are taken", config.integer("CHAIN_POLL_S"))
     if load.signed_lately >= config.integer("DAILY_TRANSFER_LIMIT"):
         return Obstacle("the wallet has signed as many transfers as it may in a day")
     limited = _limited(config, tx, transfer)
@@ -215,6 +220,14 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
         # Gas was burned since an operator asked for it.
         reason = None if transfer.units <= own else "it is more than the platform's own by now"
     return None if reason is None else Obstacle(reason)
+
+
+def _full(config: BaseConfigManager, tx: Transaction, transfer: TransferRow, held: WalletRow) -> Obstacle | None:
+    """All slots are taken: whoever stands first in the line looks at the next block, and everybody behind him as much later as he stands back."""
+    if wallet.load(tx, held.id).in_flight < held.max_in_flight:
+        return None
+    wait_s = config.integer("CHAIN_POLL_S") * (1 + transfers.ahead(tx, transfer.id))
+    return Obstacle("all slots of the wallet are taken", min(wait_s, max(LONG_WAIT_S, config.integer("CHAIN_POLL_S"))))
 
 
 def _limited(config: BaseConfigManager, tx: Transaction, transfer: TransferRow) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,23 @@ def test_a_switch_that_is_flipped_while_the_chain_is_asked_signs_nothing(harbour
         tx.run("INSERT INTO machine_pause (switch, reason) VALUES ('sign', 'test')")
     assert harbour.services["pgp-hostpay3-v1"].db.rerun(commit) == Later(60, "signing is switched off")
     assert (harbour.transfer(asked).state, harbour.count("transfer_attempt")) == ("requested", 0)
+
+
+def test_while_a_wallet_is_full_nobody_asks_the_chain_and_whoever_stands_further_back_waits_longer(harbour):
+    line = [harbour.ask(units=DOLLAR) for _ in range(4)]
+    with harbour.db.transaction() as tx:
+        tx.run("UPDATE wallet SET max_in_flight = 1")
+    assert sign(harbour, line[0]) == "done"
+    waits_s = []
+    for transfer in line[1:]:
+        job = a_job(harbour, "transfer.sign", transfer)
+        # There is no chain to ask.
+        commit = steps.sign_once(replace(job, clients=replace(job.clients, chain=None)))
+        outcome = harbour.services["pgp-hostpay3-v1"].db.rerun(commit)
+        assert outcome.reason == "all slots of the wallet are taken"
+        waits_s.append(outcome.seconds)
+    poll_s = waits_s[0]
+    assert waits_s == [poll_s, 2 * poll_s, 3 * poll_s]
 
 
 def test_a_full_wallet_lets_transfers_wait_for_a_slot(harbour):
