@@ -41,6 +41,7 @@ class Details(Row):
     id: int
     asset: str
     address: str
+    extra_id: str | None
 
 
 def candidates(tx: Transaction, *, asset: str) -> list[Candidate]:
@@ -75,7 +76,7 @@ def usable_details(tx: Transaction, owner_id: int) -> Details | None:
     return tx.one(
         Details,
         """
-        SELECT id, asset, address FROM payout_details
+        SELECT id, asset, address, extra_id FROM payout_details
          WHERE owner_id = :owner_id AND usable_from <= pgp_now() ORDER BY usable_from DESC, id DESC LIMIT 1
         """,
         owner_id=owner_id,

@@ -182,9 +182,11 @@ class BaseDatabaseManager:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """One transaction: commits at the end, then wakes whoever was sent work; rolls back on any error."""
+        # Made before BEGIN: the keys that it signs with may have to be read anew over the network.
+        outbox = self._outbox() if self._outbox else None
         # An error leaves without COMMIT, and the pool rolls back what it takes back.
         with self._connected(begin=True) as connection:
-            work = Transaction(connection, self._outbox() if self._outbox else None)
+            work = Transaction(connection, outbox)
             yield work
             wakes = work.flush()
             try:

@@ -19,7 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import httpx
 
 from PGP_COMMON import log
-from PGP_COMMON.errors import AnswerLost, Lost, Misconfigured, Refused, Throttled, VendorDown
+from PGP_COMMON.errors import AnswerLost, Lost, Misconfigured, Refused, Throttled, TryAgain, VendorDown
 from PGP_COMMON.failpoints import failpoint
 from PGP_COMMON.money import plain
 
@@ -305,6 +305,14 @@ def _retry_after_s(headers: Mapping[str, str]) -> int | None:
         except (ValueError, OverflowError):
             return None
     return max(1, min(seconds, LONGEST_WAIT_S))
+
+
+def was_not_done(error: TryAgain) -> bool:
+    """Whether it is certain that the vendor did nothing: it was not reached, asks for fewer requests, or refuses our key.
+
+    A vendor that breaks (500) or says it is busy (503) may have done what was asked before it did so.
+    """
+    return "status" not in error.data or error.data.get("code") == "key_refused"
 
 
 def refusal(answer: Answer, *, code: str | None = None, **data: Any) -> Refused | VendorDown:

@@ -51,13 +51,15 @@ class Runtime:
         # A service always knows itself: its own delayed work comes back to it.
         return self.config.text(setting)
 
-    def sign(self, step_name: str, subject: str) -> str:
-        """The signature that a step's message carries."""
-        service, step = service_of(step_name)
-        return self.keys[step.edge].sign(service.name, f"{step_name}/{subject}", message(step_name, subject))
-
     def _outbox(self) -> Outbox:
-        return Outbox(sender=self.service.name, may_send=frozenset(self.service.sends), sign=self.sign, grace_s=self.config.integer("WAKE_GRACE_S"))
+        """The sends of one transaction that has not begun: its keys are read here, so that Secret Manager is never asked under locks."""
+        keys = {edge: manager.held() for edge, manager in self.keys.items()}
+
+        def sign(step_name: str, subject: str) -> str:
+            service, step = service_of(step_name)
+            return keys[step.edge].sign(service.name, f"{step_name}/{subject}", message(step_name, subject))
+
+        return Outbox(sender=self.service.name, may_send=frozenset(self.service.sends), sign=sign, grace_s=self.config.integer("WAKE_GRACE_S"))
 
 
 def connect(config: BaseConfigManager, *, outbox: Any = None, publish: Any = None) -> BaseDatabaseManager:

@@ -39,6 +39,13 @@ def _money(value: Any) -> Any:
     return value
 
 
+def _no_memo(value: Any) -> Any:
+    """Refuse a memo or tag: none of our payout coins has one, and an address that needs one would be paid without it."""
+    if value not in (None, ""):
+        raise ValueError("is not taken: coins that need a memo or tag beside the address are not paid out")
+    return None
+
+
 Text = Annotated[str, BeforeValidator(_plain_text)]
 # A blank at its end is part of a password.
 Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=128)]
@@ -143,7 +150,7 @@ class PayoutDetails(Form):
 
     asset: Annotated[str, Field(pattern=r"^[a-z0-9]{2,20}$")]
     address: Annotated[str, Field(min_length=10, max_length=128, pattern=r"^[!-~]+$")]
-    extra_id: Annotated[str, Field(max_length=64, pattern=r"^[!-~]*$")] | None = None
+    extra_id: Annotated[Literal[""] | None, BeforeValidator(_no_memo)] = None
     password: Password
 
 

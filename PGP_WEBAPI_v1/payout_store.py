@@ -80,18 +80,17 @@ def details(tx: Transaction, owner_id: int) -> list[DetailsRow]:
     )
 
 
-def add_details(tx: Transaction, *, owner_id: int, asset: str, address: str, extra_id: str | None, wait_s: int) -> int:
+def add_details(tx: Transaction, *, owner_id: int, asset: str, address: str, wait_s: int) -> int:
     """Where the owner is paid from `wait_s` seconds on."""
     return int(
         tx.value(
             """
-            INSERT INTO payout_details (owner_id, asset, address, extra_id, usable_from)
-            VALUES (:owner_id, :asset, :address, :extra_id, pgp_now() + make_interval(secs => :wait)) RETURNING id
+            INSERT INTO payout_details (owner_id, asset, address, usable_from)
+            VALUES (:owner_id, :asset, :address, pgp_now() + make_interval(secs => :wait)) RETURNING id
             """,
             owner_id=owner_id,
             asset=asset,
             address=address,
-            extra_id=extra_id,
             wait=wait_s,
         )
     )

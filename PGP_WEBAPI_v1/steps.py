@@ -133,7 +133,7 @@ def set_payout_details(db: BaseDatabaseManager, config: BaseConfigManager, accou
         _check_address(tx, config, form)
         owners.lock(tx, account.owner_id)
         known = payout_store.details(tx, account.owner_id)
-        wanted = (form.asset, form.address, form.extra_id or None)
+        wanted = (form.asset, form.address, form.extra_id)
         if known and (known[0].asset, known[0].address, known[0].extra_id) == wanted:
             return
         payout_store.drop_waiting_details(tx, account.owner_id)
@@ -142,9 +142,7 @@ def set_payout_details(db: BaseDatabaseManager, config: BaseConfigManager, accou
         if any((row.asset, row.address, row.extra_id) == wanted for row in known):
             return
         wait_s = config.integer("ADDRESS_COOLDOWN_S") if known else 0
-        details_id = payout_store.add_details(
-            tx, owner_id=account.owner_id, asset=form.asset, address=form.address, extra_id=form.extra_id or None, wait_s=wait_s
-        )
+        details_id = payout_store.add_details(tx, owner_id=account.owner_id, asset=form.asset, address=form.address, wait_s=wait_s)
         if known:
             mails.send(tx, "address_changed", account.id)
             notices.tell(tx, kind="address_changed", subject=details_id, chat_id=owners.notify_chat(tx, account.owner_id))

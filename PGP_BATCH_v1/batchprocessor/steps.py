@@ -161,6 +161,9 @@ def _obstacle(tx: Transaction, owner: Owner, details: Details) -> str | None:
     fault = addresses.problem(coin.address_family or "", details.address) if coin.can_pay_out else "this coin is not paid out"
     if fault is None and wallet.is_ours(tx, details.address):
         fault = "it is our own address, or a coin's contract"
+    if fault is None and details.extra_id is not None:
+        # The exchange is given addresses alone: without its memo the money would be somebody else's, or nobody's.
+        fault = "it needs a memo, and coins that do are not paid out"
     if fault is not None:
         bury(tx, source="payout.plan", subject=f"address {details.id}", reason="bad_address", detail={"owner": owner.id, "sentence": fault})
         return "bad_address"

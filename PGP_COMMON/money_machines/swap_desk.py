@@ -18,6 +18,7 @@ from PGP_COMMON.clients.changenow import ChangeNow, Exchange, Seen, Standing
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import Commit, Dead, Done, Job, Next, Outcome, bury
 from PGP_COMMON.errors import Refused, TryAgain
+from PGP_COMMON.http import was_not_done
 from PGP_COMMON.money import floor_units, from_units
 from PGP_COMMON.money_machines import coins, quotes, swaps
 from PGP_COMMON.money_machines.coins import Coin
@@ -117,7 +118,7 @@ class Desk:
 
 
 def create(job: Job[Any], desk: Desk) -> Commit:
-    """Make the order. Each call is counted before it is made, because a lost answer leads to another (money.md 9: at most three)."""
+    """Make the order. Each call is counted before it is made, because one that may have been done leads to another (money.md 9: at most three)."""
     with job.db.reading() as tx:
         swap = swaps.get(tx, job.id)
         if swap.state != Swap.PLANNED:
@@ -167,7 +168,7 @@ def confirm(job: Job[Any], desk: Desk) -> Commit:
 
 
 def _order(job: Job[Any], desk: Desk, swap: SwapRow, gives: Coin, gets: Coin) -> Exchange:
-    """One call that makes an exchange; one of which the vendor says that nothing happened is not counted."""
+    """One call that makes an exchange; it is not counted when it is certain that none was made."""
     with job.db.reading() as tx:
         rate_id = quotes.get(tx, swap.quote_id).rate_id
     try:
@@ -179,9 +180,10 @@ def _order(job: Job[Any], desk: Desk, swap: SwapRow, gives: Coin, gets: Coin) ->
             address=swap.payout_address,
             refund_address=swap.refund_address,
         )
-    except TryAgain:
-        with job.db.reading() as tx:
-            swaps.uncount_create(tx, swap.id)
+    except TryAgain as error:
+        if was_not_done(error):
+            with job.db.reading() as tx:
+                swaps.uncount_create(tx, swap.id)
         raise
 
 
@@ -198,7 +200,7 @@ def _lapse(tx: Transaction, *, swap: SwapRow, desk: Desk, reason: str) -> Outcom
 
 
 def _stop_creating(tx: Transaction, *, swap: SwapRow, desk: Desk, step: str) -> Outcome:
-    """Three answers were lost: a person is told, and the money goes on with a new quote."""
+    """Three orders may have been made, and none is known: a person is told, and the money goes on with a new quote."""
     outcome = desk.follow.lapsed(tx, swap, "creates_spent")
     detail = {"creates": swap.creates, "next": "a new quote is on its way; are orders piling up at the exchange?"}
     bury(tx, source=step, subject=str(swap.id), reason="creates_spent", detail=detail)

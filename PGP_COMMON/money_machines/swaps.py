@@ -168,7 +168,7 @@ def count_create(tx: Transaction, swap_id: int) -> bool:
 
 
 def uncount_create(tx: Transaction, swap_id: int) -> None:
-    """Take a counted call back: the vendor said that it did nothing."""
+    """Take a counted call back: it is certain that it did nothing."""
     tx.run("UPDATE swap SET creates = creates - 1 WHERE id = :id AND state = 'planned' AND creates > 0", id=swap_id)
 
 

@@ -11,7 +11,7 @@ STEPS: dict[str, Flow] = {"transfer.sign": {"start": steps.sign_once}, "transfer
 
 
 def make_clients(runtime: Runtime) -> steps.Clients:
-    """The chain, as the settings say. The key is read when it is needed, and kept nowhere."""
+    """The chain, as the settings say. The wallet's key is no part of them: a step reads it when it is about to sign."""
     config = runtime.config
     chain = Ethereum(config.texts("ETHEREUM_RPC_URL"), chain_id=config.integer("ETHEREUM_CHAIN_ID"), tokens={"usdterc20": config.text("USDT_CONTRACT")})
     return steps.Clients(chain=chain)

@@ -35,6 +35,13 @@ class Clients:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletKey:
+    """The wallet's key as it was read before the transaction that signs with it, where nobody may be asked for it; never shown."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What the chain says before a transfer is signed: what it would cost, and how many transactions of the wallet any node knows."""
 
@@ -64,7 +71,8 @@ def sign_once(job: Job[Clients]) -> Commit:
         full = _full(job.config, tx, transfer, held) if held is not None else None
     if transfer.state != Transfer.REQUESTED:
         return lambda _tx: Done(f"the transfer is {transfer.state}")
-    check_ownership(job.config, transfer)
+    key = wallet_key(job.config)
+    check_ownership(job.config, transfer, key)
     assert held is not None
     seen = _look(job, held) if wants_a_look or not held.at_home else None
     if seen is not None and not fence.seems_whole(held, seen):
@@ -79,7 +87,7 @@ def sign_once(job: Job[Clients]) -> Commit:
         return partial(_cancel, transfer_id=transfer.id, reason=offer.reason)
     if isinstance(offer, Obstacle):
         return partial(_wait, transfer_id=transfer.id, obstacle=offer)
-    return partial(_sign, job, transfer_id=transfer.id, offer=offer, seen=seen, margin_s=margin_s)
+    return partial(_sign, job, transfer_id=transfer.id, offer=offer, seen=seen, margin_s=margin_s, key=key)
 
 
 def _look(job: Job[Clients], held: WalletRow) -> fence.Look:
@@ -88,10 +96,15 @@ def _look(job: Job[Clients], held: WalletRow) -> fence.Look:
     return fence.look(job.db, job.clients.chain, held)
 
 
-def check_ownership(config: BaseConfigManager, transfer: TransferRow) -> None:
+def wallet_key(config: BaseConfigManager) -> WalletKey:
+    """The wallet's key as it is now. Not for a transaction: Secret Manager may have to be asked."""
+    return WalletKey(config.secret("HOST_WALLET_PRIVATE_KEY"))
+
+
+def check_ownership(config: BaseConfigManager, transfer: TransferRow, key: WalletKey) -> None:
     """The key, the configured addresses and the wallet's row are one and the same wallet; raises Misconfigured."""
     addresses = {
-        address_of_key(config.secret("HOST_WALLET_PRIVATE_KEY")).lower(),
+        address_of_key(key.text).lower(),
         config.text("HOST_WALLET_ETH_ADDRESS").lower(),
         config.text("HOST_WALLET_USDT_ADDRESS").lower(),
         transfer.sender.lower(),
@@ -146,7 +159,7 @@ def _wait(tx: Transaction, *, transfer_id: int, obstacle: Obstacle) -> Outcome:
     return Later(obstacle.wait_s, obstacle.reason)
 
 
-def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer, seen: fence.Look | None, margin_s: int) -> Outcome:
+def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer, seen: fence.Look | None, margin_s: int, key: WalletKey) -> Outcome:
     """One transaction from the last check to the kept bytes. Whoever holds the wallet's row is the only one who signs."""
     transfer = transfers.lock(tx, transfer_id)
     if transfer.state != Transfer.REQUESTED:
@@ -165,7 +178,7 @@ def _sign(job: Job[Clients], tx: Transaction, *, transfer_id: int, offer: Offer,
     if obstacle is not None:
         return _wait(tx, transfer_id=transfer.id, obstacle=obstacle)
     fields = signing.fields(offer.call, chain_id=job.clients.chain.chain_id, nonce=held.next_nonce, gas=offer.gas, bid=bid)
-    signed = sign_transfer(job.config.secret("HOST_WALLET_PRIVATE_KEY"), fields)
+    signed = sign_transfer(key.text, fields)
     cap_wei = job.config.integer("MAX_TRANSFER_FEE_WEI")
     transfers.sign(tx, transfer.id, nonce=held.next_nonce, calldata_hash=call_hash(offer.call), max_total_fee_wei=cap_wei)
     keep(tx, transfer, signed, gas=offer.gas, bid=bid)

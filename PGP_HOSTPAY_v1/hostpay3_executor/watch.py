@@ -17,7 +17,7 @@ from PGP_COMMON.money_machines import ledger, transfers, wallet
 from PGP_COMMON.money_machines.transfers import AttemptRow, FillRow, Transfer, TransferRow
 from PGP_COMMON.money_machines.wallet import GAS
 from PGP_HOSTPAY_v1 import fence, signing, watching
-from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, check_ownership, keep
+from PGP_HOSTPAY_v1.hostpay3_executor.steps import Clients, WalletKey, check_ownership, keep, wallet_key
 from PGP_HOSTPAY_v1.signing import Bid
 from PGP_HOSTPAY_v1.watching import Attempt, Decision, Facts, Watched
 
@@ -46,7 +46,8 @@ def look(job: Job[Clients]) -> Commit:
         decision = watching.decide(watched, tried, facts, transfer.now)
     if isinstance(decision, watching.SendPredecessors):
         _send_predecessors(job)
-    return partial(_record, job, seen=transfer, attempts=attempts, decision=decision)
+    key = wallet_key(job.config) if isinstance(decision, watching.Bump) else None
+    return partial(_record, job, seen=transfer, attempts=attempts, decision=decision, key=key)
 
 
 def _watched(transfer: TransferRow, fills: Sequence[FillRow], *, token: str) -> Watched:
@@ -92,15 +93,16 @@ def _send_predecessors(job: Job[Clients]) -> None:
 # --- what follows
 
 
-def _record(job: Job[Clients], tx: Transaction, *, seen: TransferRow, attempts: Sequence[AttemptRow], decision: Decision) -> Result:
-    """Write the decision down, if the transfer still is as it was when the decision was made."""
+def _record(job: Job[Clients], tx: Transaction, *, seen: TransferRow, attempts: Sequence[AttemptRow], decision: Decision, key: WalletKey | None) -> Result:
+    """Write the decision down, if the transfer still is as it was when the decision was made. `key` is there if it signs."""
     transfer = transfers.lock(tx, seen.id)
     if (transfer.state, transfer.missing, transfer.mined_block_hash) != (seen.state, seen.missing, seen.mined_block_hash):
         return Later(1, "somebody else moved it")
     again = Later(job.config.integer("CHAIN_POLL_S"), getattr(decision, "reason", ""))
     match decision:
         case watching.Bump(bid):
-            return _bump(job, tx, transfer, attempts[-1], bid)
+            assert key is not None
+            return _bump(job, tx, transfer, attempts[-1], bid, key=key)
         case watching.Ended(receipt, done):
             return _end(tx, transfer, receipt, done=done)
         case watching.Filled(receipt):
@@ -151,15 +153,15 @@ RECORDERS: Final[dict[type, Callable[[Transaction, TransferRow, Any], None]]] = 
 }
 
 
-def _bump(job: Job[Clients], tx: Transaction, transfer: TransferRow, last: AttemptRow, bid: Bid) -> Result:
+def _bump(job: Job[Clients], tx: Transaction, transfer: TransferRow, last: AttemptRow, bid: Bid, *, key: WalletKey) -> Result:
     """Sign the same transfer with higher fees and keep it; the next look sends it. A frozen wallet signs nothing, not even this."""
     held = wallet.lock(tx, transfer.wallet_id)
     if held is None or held.frozen_reason is not None or wallet.is_switched_off(tx):
         return Later(OPERATOR_WAIT_S, "nothing may be signed")
-    check_ownership(job.config, transfer)
+    check_ownership(job.config, transfer, key)
     call = job.clients.chain.call_for(transfer.asset, recipient=transfer.recipient, units=transfer.units)
     fields = signing.fields(call, chain_id=held.chain_id, nonce=int(transfer.nonce or 0), gas=last.gas_limit, bid=bid)
-    keep(tx, transfer, sign_transfer(job.config.secret("HOST_WALLET_PRIVATE_KEY"), fields), gas=last.gas_limit, bid=bid)
+    keep(tx, transfer, sign_transfer(key.text, fields), gas=last.gas_limit, bid=bid)
     return Next("start")
 
 

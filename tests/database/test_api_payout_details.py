@@ -79,6 +79,18 @@ def test_a_coin_that_we_cannot_pay_out_is_refused(town: Town) -> None:
         assert "asset" in answer.json["fields"]
 
 
+def test_a_memo_is_refused_rather_than_forgotten(town: Town) -> None:
+    owner = owner_with_password(town)
+    for memo in ("4711", "0", "x" * 65, 4711, False):
+        answer = put(owner, extra_id=memo)
+        assert answer.status_code == 422
+        assert "memo" in answer.json["fields"]["extra_id"]
+    assert town.value("SELECT count(*) FROM payout_details") == 0
+    for nothing in ("", None):
+        assert put(owner, extra_id=nothing).status_code == 200
+    assert shown(owner) == [(FIRST, True)]
+
+
 def test_our_own_addresses_and_those_nobody_holds_are_refused(town: Town) -> None:
     owner = owner_with_password(town)
     ours = town.settings["HOST_WALLET_ETH_ADDRESS"]

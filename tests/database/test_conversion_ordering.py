@@ -118,13 +118,27 @@ def test_after_three_lost_answers_a_person_is_told_and_a_new_quote_begins_anew(p
     assert planned.rows("SELECT source, reason FROM failed_transactions") == [("conversion.swap", "creates_spent")]
 
 
-def test_a_call_that_did_nothing_is_not_counted(planned: Town) -> None:
-    planned.exchange.on_create = ["down"] * 5
-    for _ in range(8):
-        planned.settle_down()
-        planned.value("DELETE FROM vendor_pause RETURNING 1")
+@pytest.mark.parametrize("fault", ["unreached", "throttled", "locked"])
+def test_a_call_that_certainly_did_nothing_is_not_counted(planned: Town, fault: str) -> None:
+    planned.exchange.on_create = [fault] * 5
+    keep_at_it(planned)
     assert planned.rows("SELECT creates, state FROM swap") == [(1, "created")]
     assert planned.count("failed_transactions") == 0
+
+
+def test_orders_that_an_exchange_makes_before_it_breaks_are_counted(planned: Town) -> None:
+    planned.exchange.on_create = ["broken"] * 3
+    keep_at_it(planned)
+    assert len(planned.exchange.exchanges) == 4
+    assert planned.rows("SELECT state, creates, reason FROM swap ORDER BY id") == [("abandoned", 3, "creates_spent"), ("created", 1, None)]
+    assert planned.rows("SELECT source, reason FROM failed_transactions") == [("conversion.swap", "creates_spent")]
+
+
+def keep_at_it(planned: Town) -> None:
+    """Let the work go on until the exchange has been well again for a while."""
+    for _ in range(12):
+        planned.settle_down()
+        planned.value("DELETE FROM vendor_pause RETURNING 1")
 
 
 def test_an_order_that_the_exchange_refuses_leads_to_a_new_quote(planned: Town) -> None:

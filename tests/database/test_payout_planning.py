@@ -120,6 +120,16 @@ def test_an_address_that_cannot_be_right_stops_for_a_person_and_nobody_else(town
     assert town.rows("SELECT source, reason FROM failed_transactions") == [("payout.plan", "bad_address")]
 
 
+def test_an_address_that_needs_a_memo_is_never_paid_without_it(town: Town) -> None:
+    owner = town.owner()
+    town.available(owner, 60 * DOLLAR)
+    with town.db.transaction() as tx:
+        tx.run("UPDATE payout_details SET extra_id = '4711'")
+    plan(town)
+    assert town.count("split_payout_que") == 0
+    assert town.rows("SELECT source, reason FROM failed_transactions") == [("payout.plan", "bad_address")]
+
+
 def test_an_owner_whose_payout_cannot_be_planned_does_not_stop_the_others(town: Town) -> None:
     broken, well = town.owner(), town.owner()
     town.available(broken, 60 * DOLLAR)

@@ -228,6 +228,22 @@ def test_after_three_lost_answers_a_new_quote_begins_anew(town: Town) -> None:
     assert state(town) == "swap_ready"
 
 
+def test_an_exchange_that_is_away_costs_a_payout_one_quote_and_no_more(town: Town) -> None:
+    reserve(town)
+    town.drain(but=("swap.create",))
+    town.exchange.on_create = ["down"] * 3
+    town.exchange.refusal = (503, "maintenance")
+    for _ in range(12):
+        town.settle_down()
+        town.value("DELETE FROM vendor_pause RETURNING 1")
+    assert town.rows("SELECT state, creates FROM swap") == [("abandoned", 3)]
+    assert town.rows("SELECT state, quotes_failed FROM split_payout_que") == [("reserved", 1)]
+    assert town.rows("SELECT source, reason FROM failed_transactions") == [("swap.create", "creates_spent")]
+    town.exchange.refusal = None
+    town.settle_down()
+    assert state(town) == "swap_ready"
+
+
 def test_an_order_for_somebody_else_stops_for_a_person_and_is_never_funded(town: Town) -> None:
     town.exchange.on_create = [lambda made: made.update(payoutAddress="bc1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qccfmv3")]
     reserve(town)

@@ -89,7 +89,7 @@ def meddle(country: Country, owner_ids: list[int], over: threading.Event) -> Non
             owner = dice.choice(owner_ids[4:])
             owners.lock(tx, owner)
             payout_store.drop_waiting_details(tx, owner)
-            payout_store.add_details(tx, owner_id=owner, asset="usdterc20", address=an_address(), extra_id=None, wait_s=0)
+            payout_store.add_details(tx, owner_id=owner, asset="usdterc20", address=an_address(), wait_s=0)
         with country.db.transaction() as tx:
             dead_letters.switch_off(tx, "sign", reason="a drill", actor="a person")
         with country.db.transaction() as tx:

@@ -89,7 +89,7 @@ def change_address(town: Town, owner_id: int) -> str:
     with town.db.transaction() as tx:
         owners.lock(tx, owner_id)
         payout_store.drop_waiting_details(tx, owner_id)
-        payout_store.add_details(tx, owner_id=owner_id, asset="eth", address=address, extra_id=None, wait_s=0)
+        payout_store.add_details(tx, owner_id=owner_id, asset="eth", address=address, wait_s=0)
     return address
 
 

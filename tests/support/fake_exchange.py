@@ -29,7 +29,10 @@ def an_address() -> str:
 
 @dataclass
 class FakeExchange:
-    """ChangeNOW in memory. Faults are taken one a call, in order: `lost` (done, no answer), `down`, or a change of the answer."""
+    """ChangeNOW in memory. Faults are taken one a call, in order; a change of the answer is one as well.
+
+    Not done: `down`, `unreached`, `throttled`, `locked` (our key is refused), `refused`. Done: `lost` (no answer), `broken` (500).
+    """
 
     usd: dict[str, Decimal] = field(default_factory=lambda: {"ETH": Decimal(3500), "USDT": Decimal(1), "BTC": Decimal(100_000)})
     minimum_usd: Decimal = Decimal(2)
@@ -75,8 +78,10 @@ class FakeExchange:
 
     def _create(self, body: dict[str, Any]) -> httpx.Response:
         fault = self.on_create.pop(0) if self.on_create else ""
-        if fault == "down":
-            return httpx.Response(503)
+        if fault == "unreached":
+            raise httpx.ConnectError("refused")
+        if fault in ("down", "throttled", "locked"):
+            return httpx.Response({"down": 503, "throttled": 429, "locked": 401}[fault])
         if fault == "refused":
             return httpx.Response(400, json={"error": "not_valid_params", "message": "Rate ID is not valid or has expired"})
         made = {
@@ -91,6 +96,8 @@ class FakeExchange:
         self.exchanges[made["id"]] = dict(made)
         if fault == "lost":
             raise httpx.ReadTimeout("no answer")
+        if fault == "broken":
+            return httpx.Response(500)
         if callable(fault):
             fault(made)
         return httpx.Response(200, json=made)

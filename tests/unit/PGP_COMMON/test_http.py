@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from PGP_COMMON import failpoints, http
 from PGP_COMMON.errors import AnswerLost, Misconfigured, Refused, Throttled, VendorDown
-from PGP_COMMON.http import EFFECTS, Http, OnLost, dumps, effect, parsed, read, redacted, refusal
+from PGP_COMMON.http import EFFECTS, Http, OnLost, dumps, effect, parsed, read, redacted, refusal, was_not_done
 from tests.support.raw_server import answering, http_answer, raw_server
 
 QUICK = {"connect_timeout_s": 0.5, "read_timeout_s": 0.3}
@@ -45,10 +45,11 @@ def test_what_the_vendor_says_about_the_request_is_for_its_own_client_to_read(co
 
 
 @pytest.mark.parametrize("code", [500, 501, 503, 521, 522, 599, 408, 425])
-def test_a_vendor_in_trouble_did_nothing(code: int):
+def test_a_vendor_in_trouble_is_to_be_left_alone_and_may_have_done_it(code: int):
     with pytest.raises(VendorDown) as error:
         status(code).call("POST", "/x")
     assert error.value.vendor == "shop"
+    assert not was_not_done(error.value)
 
 
 @pytest.mark.parametrize("code", [502, 504, 520, 524])
@@ -67,12 +68,14 @@ def test_too_many_requests_carry_the_wait(text: str, seconds: int | None):
     with pytest.raises(Throttled) as error:
         status(429, Retry_After=text).call("GET", "/x")
     assert error.value.retry_after_s == seconds
+    assert was_not_done(error.value)
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
 def test_without_a_connection_nothing_happened(error: Exception):
-    with pytest.raises(VendorDown):
+    with pytest.raises(VendorDown) as down:
         raising(error).call("POST", "/x")
+    assert was_not_done(down.value)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +245,7 @@ def test_a_refused_key_is_not_final_but_any_other_refusal_is():
         error = refusal(status(code).call("GET", "/x"), code="INVALID")
         assert isinstance(error, VendorDown)
         assert error.data == {"status": code, "code": "key_refused", "vendor_code": "INVALID"}
+        assert was_not_done(error)
     error = refusal(status(404).call("GET", "/x"))
     assert isinstance(error, Refused)
     assert (error.status, error.code) == (404, "http_404")
