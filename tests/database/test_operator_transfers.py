@@ -113,6 +113,26 @@ def test_a_transfer_that_was_given_up_too_early_is_taken_back_when_the_chain_has
     assert chain.received(harbour.transfer(asked).recipient, token=True) == DOLLAR
 
 
+def test_a_transfer_whose_watch_died_under_an_open_alarm_is_resumed_and_its_watch_is_retried(harbour: Harbour, pgp: Operator, chain: TestChain) -> None:
+    asked = stuck(harbour)
+    pgp("wallet", "fill", asked)
+    send(harbour, asked)
+    chain.mine(FINAL_BLOCKS)
+    harbour.work()
+    with harbour.db.reading() as tx:
+        tx.run("UPDATE work SET attempts = 50, not_before = pgp_now(), lease_until = NULL WHERE step = 'transfer.watch'")
+    assert harbour.run("transfer.watch", asked) == "dead"
+    (letter,) = pgp.reads("dead", "list")
+    assert (letter["reason"], letter["detail"]["alarm"]["reason"]) == ("died_too_often", "one of its attempts was mined after all")
+    # That the transfer goes on is no answer to that nobody watches it.
+    pgp("transfer", "resume", asked)
+    assert [reason for _, _, reason in harbour.letters()] == ["died_too_often"]
+    assert "runs again" in pgp("dead", "retry", letter["id"], "--note", "repaired", why=False)
+    final(harbour, asked)
+    assert harbour.letters() == []
+    assert chain.received(harbour.transfer(asked).recipient, token=True) == DOLLAR
+
+
 def test_a_transfer_that_is_over_in_the_books_is_not_taken_back(harbour: Harbour, pgp: Operator) -> None:
     asked = stuck(harbour)
     pgp("wallet", "fill", asked)
