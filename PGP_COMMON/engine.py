@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from PGP_COMMON import claims, failpoints, log, shutdown
 from PGP_COMMON.claims import Claim, Close
@@ -268,14 +268,28 @@ def _end(outcome: Outcome) -> Close:
             return Close("dead", note=reason)
 
 
+# A step dies while an alarm about it is open: the letter is the death's from then on, which can be retried, and keeps the alarm in its detail.
+TAKE_OVER: Final = """
+    DO UPDATE SET work_id = excluded.work_id, reason = excluded.reason,
+                  detail = excluded.detail || jsonb_build_object('alarm', f.detail || jsonb_build_object('reason', f.reason))
+     WHERE f.work_id IS NULL
+"""
+
+
 def bury(tx: Transaction, *, source: str, subject: str, reason: str, detail: Mapping[str, Any] | None = None, work_id: int | None = None) -> bool:
-    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source. False when there is one already."""
+    """Write a dead letter: what it is about, why it stopped, what helps; one open a subject of a source. False when there is one already.
+
+    A death (`work_id`) takes over an open alarm about its step, and an alarm about a dead step names it: `pgp dead retry` finds the step either way.
+    """
+    # Alarms come again and again, from many at once: they never wait for whoever holds the open letter. A death comes once.
     written = tx.run(
         """
-        INSERT INTO failed_transactions (source, subject, reason, detail, work_id)
-        VALUES (:source, :subject, :reason, CAST(:detail AS jsonb), :work_id)
-        ON CONFLICT (source, subject) WHERE resolved_at IS NULL DO NOTHING
-        """,
+        INSERT INTO failed_transactions AS f (source, subject, reason, detail, work_id)
+        VALUES (:source, :subject, :reason, CAST(:detail AS jsonb),
+                coalesce(CAST(:work_id AS bigint), (SELECT id FROM work WHERE step = :source AND subject = :subject AND state = 'dead')))
+        ON CONFLICT (source, subject) WHERE resolved_at IS NULL
+        """
+        + ("DO NOTHING" if work_id is None else TAKE_OVER),
         source=source,
         subject=subject,
         reason=reason,

@@ -66,18 +66,23 @@ def resolve(tx: Transaction, found: DeadLetter, *, kind: str, note: str, actor: 
     audit.record(tx, actor=actor, action=f"dead letter {kind}", subject=f"{found.source} {found.subject}", reason=note, before={"reason": found.reason})
 
 
-def answer(tx: Transaction, act: Act, *about: tuple[str, object]) -> list[int]:
-    """Close the open letters about these (source, subject) that an operator's move answers; gives back their numbers."""
+def answer(tx: Transaction, act: Act, *about: tuple[str, object], but_dead: bool = False) -> list[int]:
+    """Close the open letters about these (source, subject) that an operator's move answers; gives back their numbers.
+
+    `but_dead`: not those of a dead step, which what was moved still needs: only `pgp dead retry` lets it run again.
+    """
     found = tx.all(
         DeadLetter,
         """
         SELECT f.id, f.source, f.subject, f.reason, f.detail, f.work_id, w.step, w.last_error, f.created_at, f.resolved_at, f.resolution
           FROM failed_transactions f LEFT JOIN work w ON w.id = f.work_id
          WHERE f.resolved_at IS NULL AND (f.source, f.subject) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:subjects AS text[])))
+           AND NOT (:but_dead AND coalesce(w.state = 'dead', false))
          ORDER BY f.id FOR UPDATE OF f
         """,
         sources=[source for source, _ in about],
         subjects=[str(subject) for _, subject in about],
+        but_dead=but_dead,
     )
     for one in found:
         resolve(tx, one, kind="handled", note=act.reason, actor=act.actor)

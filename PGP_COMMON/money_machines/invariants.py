@@ -307,10 +307,11 @@ WALLET: tuple[Invariant, ...] = (
 WORK: tuple[Invariant, ...] = (
     Invariant(
         "I16",
-        "dead work has its letter",
+        "dead work has a letter about this death, open or resolved since",
         """
         SELECT w.step || '/' || w.subject AS subject, w.state AS detail FROM work w
-         WHERE w.state = 'dead' AND NOT EXISTS (SELECT 1 FROM failed_transactions f WHERE f.work_id = w.id)
+         WHERE w.state = 'dead' AND NOT EXISTS (SELECT 1 FROM failed_transactions f WHERE f.work_id = w.id
+                   AND (f.resolved_at IS NULL OR greatest(f.created_at, f.resolved_at) >= w.done_at))
         """,
         stops=False,
     ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from PGP_COMMON.database import Transaction
+from PGP_COMMON.engine import bury
 from PGP_COMMON.money import floor_units
 from PGP_COMMON.money_machines import coins
 from PGP_COMMON.money_machines.wallet import FUNDING, GAS
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 # Nothing else is ever sent (money.md 5).
 SETTINGS: Final = {GAS: ("TRANSFER_LIMIT_ETH", "DAILY_LIMIT_ETH"), FUNDING: ("TRANSFER_LIMIT_USDT", "DAILY_LIMIT_USDT")}
+
+# The source of the letters about them.
+LETTER: Final = "wallet.limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,17 @@ def obstacle(tx: Transaction, limits: Limits, *, asset: str, units: int) -> str 
     if units > room(tx, limits, asset=asset):
         return f"the wallet has sent as much {asset} as it may in a day"
     return None
+
+
+def limited(config: BaseConfigManager, tx: Transaction, *, asset: str, units: int, what: str) -> str | None:
+    """Why the operator's limits keep so many base units, or None. He is told once: `what` they are for waits until the day is over, or the limit another."""
+    now = limits(config, tx, asset)
+    reason = obstacle(tx, now, asset=asset, units=units)
+    if reason is None:
+        return None
+    detail = {"asset": asset, "units": units, "at_once": now.transfer_units, "daily": now.daily_units}
+    if units > now.most_units:
+        bury(tx, source=LETTER, subject=what, reason="above_transfer_limit", detail=detail)
+    else:
+        bury(tx, source=LETTER, subject=asset, reason="daily_limit_reached", detail=detail)
+    return reason

@@ -90,7 +90,7 @@ class AttemptRow(Row):
 
 @dataclass(frozen=True)
 class FillRow(Row):
-    """A self-transfer that an operator signed to take the nonce of a stuck transfer."""
+    """A self-transfer that an operator signed to take the nonce of a stuck transfer; without bytes what took it by itself."""
 
     raw: bytes
     tx_hash: str
@@ -129,7 +129,7 @@ def attempts(tx: Transaction, transfer_id: int) -> list[AttemptRow]:
 
 
 def fills(tx: Transaction, *, wallet_id: int, nonce: int) -> list[FillRow]:
-    """What an operator signed to take a nonce, the newest last."""
+    """What is to take a nonce from a transfer that was given up, or took it, the newest last."""
     return tx.all(
         FillRow,
         "SELECT raw, tx_hash FROM nonce_fill WHERE wallet_id = :wallet_id AND nonce = :nonce ORDER BY created_at, tx_hash",

@@ -8,7 +8,7 @@ from typing import Final
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.errors import BadInput, Conflict
-from PGP_COMMON.money_machines import accumulations, arrivals, audit, dead_letters, ledger, listings, payout_ends, payouts, quotes, swap_ends, swaps
+from PGP_COMMON.money_machines import accumulations, arrivals, audit, dead_letters, ledger, listings, payout_ends, payouts, quotes, spending, swap_ends, swaps
 from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.money_machines.listings import Sent
 from PGP_COMMON.money_machines.payouts import Payout, PayoutRow, Release
@@ -103,6 +103,7 @@ def _answer(tx: Transaction, act: Act, case: Case) -> None:
     about += [("swap.follow", swap.id) for swap in case.swaps]
     about += [("transfer.ended", sent.id) for sent in case.transfers]
     about += [("payout.requote", quote_id) for quote_id in quotes.of_payout(tx, case.payout.id)]
+    about.append((spending.LETTER, f"payout {case.payout.id}"))
     dead_letters.answer(tx, act, *about)
 
 

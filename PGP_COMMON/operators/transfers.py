@@ -30,7 +30,7 @@ def resume(tx: Transaction, transfer_id: int, act: Act, *, is_mined: bool, is_fr
     transfers.resume(tx, transfer.id)
     before = {"state": transfer.state, "reason": transfer.reason}
     audit.note(tx, act, "transfer.resume", f"transfer {transfer.id}", before=before, after={"state": "broadcast", "mined": is_mined})
-    dead_letters.answer(tx, act, ("transfer.watch", transfer.id))
+    dead_letters.answer(tx, act, ("transfer.watch", transfer.id), but_dead=True)
     return transfer
 
 

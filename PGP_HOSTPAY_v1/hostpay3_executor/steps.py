@@ -11,7 +11,7 @@ from PGP_COMMON.clients.ethereum_answers import Call, Fees, call_hash
 from PGP_COMMON.clients.ethereum_signing import Signed, address_of_key, sign_transfer
 from PGP_COMMON.config import BaseConfigManager
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome, bury
+from PGP_COMMON.engine import Commit, Done, Job, Later, Next, Outcome
 from PGP_COMMON.errors import Misconfigured, Refused
 from PGP_COMMON.money_machines import ledger, spending, strays, transfers, wallet
 from PGP_COMMON.money_machines.transfers import Transfer, TransferRow
@@ -221,7 +221,7 @@ def _obstacle(config: BaseConfigManager, tx: Transaction, transfer: TransferRow,
     load = wallet.load(tx, held.id)
     if load.signed_lately >= config.integer("DAILY_TRANSFER_LIMIT"):
         return Obstacle("the wallet has signed as many transfers as it may in a day")
-    limited = _limited(config, tx, transfer)
+    limited = spending.limited(config, tx, asset=transfer.asset, units=transfer.units, what=f"transfer {transfer.id}")
     if limited is not None:
         return Obstacle(limited)
     burning_wei = load.fees_wei + fees_wei
@@ -241,17 +241,3 @@ def _full(config: BaseConfigManager, tx: Transaction, transfer: TransferRow, hel
         return None
     wait_s = config.integer("CHAIN_POLL_S") * (1 + transfers.ahead(tx, transfer.id))
     return Obstacle("all slots of the wallet are taken", min(wait_s, max(LONG_WAIT_S, config.integer("CHAIN_POLL_S"))))
-
-
-def _limited(config: BaseConfigManager, tx: Transaction, transfer: TransferRow) -> str | None:
-    """Why the operator's limits keep a transfer, which he is told once: it waits until the day has passed, or the limit is another."""
-    limits = spending.limits(config, tx, transfer.asset)
-    reason = spending.obstacle(tx, limits, asset=transfer.asset, units=transfer.units)
-    if reason is None:
-        return None
-    detail = {"asset": transfer.asset, "units": transfer.units, "at_once": limits.transfer_units, "daily": limits.daily_units}
-    if transfer.units > limits.most_units:
-        bury(tx, source="wallet.limit", subject=f"transfer {transfer.id}", reason="above_transfer_limit", detail=detail)
-    else:
-        bury(tx, source="wallet.limit", subject=transfer.asset, reason="daily_limit_reached", detail=detail)
-    return reason

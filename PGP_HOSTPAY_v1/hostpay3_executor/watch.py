@@ -35,15 +35,19 @@ def look(job: Job[Clients]) -> Commit:
         if transfer.state in OVER:
             return lambda _tx: Done(f"the transfer is {transfer.state}")
         attempts = transfers.attempts(tx, transfer.id)
-        fills = transfers.fills(tx, wallet_id=transfer.wallet_id, nonce=int(transfer.nonce or 0))
+        # Only while it is given up: one that was resumed has its nonce for itself, and one that was adopted may have that of a fill.
+        is_given_up = transfer.state == Transfer.SUPERSEDED
+        fills = transfers.fills(tx, wallet_id=transfer.wallet_id, nonce=int(transfer.nonce or 0)) if is_given_up else []
     watched = _watched(transfer, fills, token=job.config.text("USDT_CONTRACT"))
     tried = [Attempt(row.tx_hash, row.gas_limit, Bid(row.max_fee_wei, row.max_priority_wei), row.created_at) for row in attempts]
     facts = _facts(job.clients.chain, [*(row.tx_hash for row in attempts), *watched.fills])
     decision = watching.decide(watched, tried, facts, transfer.now)
     if isinstance(decision, watching.Send):
         newest: AttemptRow | FillRow = fills[-1] if fills else attempts[-1]
-        facts = _sent(job.clients.chain, transfer, facts, newest.raw)
-        decision = watching.decide(watched, tried, facts, transfer.now)
+        # Of a transaction that took the nonce by itself no bytes are kept: there is nothing to send.
+        if newest.raw:
+            facts = _sent(job.clients.chain, transfer, facts, newest.raw)
+            decision = watching.decide(watched, tried, facts, transfer.now)
     if isinstance(decision, watching.SendPredecessors):
         _send_predecessors(job)
     key = wallet_key(job.config) if isinstance(decision, watching.Bump) else None

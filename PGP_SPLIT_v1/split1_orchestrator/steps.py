@@ -73,7 +73,7 @@ def _ask(config: BaseConfigManager, tx: Transaction, payout: PayoutRow) -> Outco
     """Ask for a price, or go straight to the wallet when the owner's coin is what we hold; nothing while the wallet could not pay anyway."""
     ours = wallet.find(tx, config.text("HOST_WALLET_ETH_ADDRESS"))
     obstacle = "the wallet is not opened" if ours is None else wallet.obstacle(tx, ours)
-    obstacle = obstacle or spending.obstacle(tx, spending.limits(config, tx, payout.asset), asset=payout.asset, units=payout.units)
+    obstacle = obstacle or spending.limited(config, tx, asset=payout.asset, units=payout.units, what=f"payout {payout.id}")
     if obstacle is not None:
         payouts.note(tx, payout.id, reason=obstacle)
         return Later(OBSTACLE_WAIT_S, obstacle)

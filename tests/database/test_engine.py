@@ -11,8 +11,9 @@ import pytest
 from PGP_COMMON import failpoints, shutdown
 from PGP_COMMON.claims import pause_vendor
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome, Phase
+from PGP_COMMON.engine import Commit, Dead, Done, Job, Later, Next, Outcome, Phase, bury
 from PGP_COMMON.errors import AnswerLost, BadAnswer, Busy, DatabaseDown, VendorDown
+from PGP_COMMON.money_machines import dead_letters
 from PGP_COMMON.sweep import wake_due
 from tests.support.engines import STEP, VENDOR_STEP, Bench
 from tests.support.wire import Cut, a_wire
@@ -212,6 +213,43 @@ def test_a_step_can_say_itself_that_it_needs_a_person(bench: Bench) -> None:
     bench.send()
     assert bench.engine(lambda _job: lambda _tx: Dead("odd", {"next": "look"})).run(STEP, "1") == "dead"
     assert bench.value("SELECT work_id IS NOT NULL FROM failed_transactions WHERE reason = 'odd'")
+
+
+def alarm(bench: Bench) -> None:
+    """Somebody wonders about the step, under its own name."""
+    with bench.db.reading() as tx:
+        bury(tx, source=STEP, subject="1", reason="slow", detail={"next": "ask"})
+
+
+def test_a_step_that_dies_under_an_open_alarm_takes_its_letter_and_keeps_what_it_said(bench: Bench) -> None:
+    bench.send()
+    alarm(bench)
+    assert bench.engine(lambda _job: lambda _tx: Dead("odd", {"next": "look"})).run(STEP, "1") == "dead"
+    alarm(bench)
+    with bench.db.reading() as tx:
+        (letter,) = dead_letters.letters(tx)
+    assert (letter.reason, letter.step) == ("odd", STEP)
+    assert letter.detail == {"next": "look", "alarm": {"reason": "slow", "next": "ask"}}
+
+
+def test_a_death_never_takes_the_letter_of_an_earlier_one(bench: Bench) -> None:
+    bench.send()
+    assert bench.engine(lambda _job: lambda _tx: Dead("odd")).run(STEP, "1") == "dead"
+    with bench.db.reading() as tx:
+        assert not bury(tx, source=STEP, subject="1", reason="later", work_id=int(tx.value("SELECT id FROM work")))
+    assert bench.value("SELECT reason FROM failed_transactions") == "odd"
+
+
+def test_an_alarm_about_a_dead_step_whose_letter_was_resolved_names_the_step(bench: Bench) -> None:
+    bench.send()
+    assert bench.engine(lambda _job: lambda _tx: Dead("odd")).run(STEP, "1") == "dead"
+    with bench.db.reading() as tx:
+        (letter,) = dead_letters.letters(tx)
+        dead_letters.resolve(tx, letter, kind="ignored", note="too early", actor="a person")
+    alarm(bench)
+    with bench.db.reading() as tx:
+        (letter,) = dead_letters.letters(tx)
+    assert (letter.reason, letter.step) == ("slow", STEP)
 
 
 def test_a_vendor_that_is_down_is_left_alone_by_everybody_and_probed_less_and_less(bench: Bench) -> None:

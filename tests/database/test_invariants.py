@@ -51,6 +51,11 @@ OWN_ATTEMPT = ATTEMPT.format(nonce=0, units=50, hash=HASH)
 PENDING = ACCUMULATION.format(state="pending", converted="NULL, NULL", payout="NULL")
 PAID = ACCUMULATION.format(state="paid", converted="'usdterc20', 50", payout=1)
 WORK = "INSERT INTO work (step, subject, state, wake_at, signature, correlation, sender) VALUES ('a.b', '1', '{state}', {wake_at}, 's', 'c', 'x')"
+DIED = (WORK.format(state="dead", wake_at="pgp_now()"), "UPDATE work SET done_at = pgp_now() - interval '30 seconds'")
+LETTER = """
+INSERT INTO failed_transactions (source, subject, reason, work_id, created_at, resolved_at)
+SELECT step, subject, 'odd', {work}, pgp_now() - interval '{since}', {resolved} FROM work
+"""
 HISTORY = "INSERT INTO state_history (machine, subject, source, target, actor) VALUES ('swap', 1, {source}, '{target}', 'x')"
 BORN = HISTORY.format(source="NULL", target="planned")
 ENTITLED = "INSERT INTO entitlement (membership_id, order_id, starts_at, ends_at) VALUES (1, 1, pgp_now(), pgp_now() + interval '1 day')"
@@ -120,7 +125,11 @@ PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "I14": ((STRAY,),),
     "I15": ((ORDER,), (ORDER.replace("'paid'", "'part_paid'"), ENTITLED)),
-    "I16": ((WORK.format(state="dead", wake_at="pgp_now()"),),),
+    "I16": (
+        (WORK.format(state="dead", wake_at="pgp_now()"),),
+        (*DIED, LETTER.format(work="id", since="2 minutes", resolved="pgp_now() - interval '1 minute'")),
+        (*DIED, LETTER.format(work="NULL", since="0 minutes", resolved="NULL")),
+    ),
     "I17": ((WORK.format(state="open", wake_at="pgp_now() - interval '16 minutes'"),),),
     "I18": (
         (HISTORY.format(source="'planned'", target="finished"),),
@@ -181,6 +190,14 @@ def test_an_invariant_finds_what_breaks_it_among_what_has_moved(
         plant(db, tuple(f"INSERT INTO state_history (machine, subject, target, actor) VALUES ('{machine}', 1, 'x', 'x')" for machine in MACHINES))
     found = codes(db, Since(0, 0))
     assert (code in found) == (request.node.callspec.id not in DAILY)
+
+
+@pytest.mark.parametrize(
+    ("since", "resolved"), [("30 seconds", "NULL"), ("2 minutes", "NULL"), ("2 minutes", "pgp_now()"), ("10 seconds", "pgp_now() - interval '1 minute'")]
+)
+def test_dead_work_may_have_its_letter_open_or_resolved_since(db: BaseDatabaseManager, since: str, resolved: str) -> None:
+    plant(db, (*DIED, LETTER.format(work="id", since=since, resolved=resolved)))
+    assert codes(db) == set()
 
 
 def test_what_has_not_moved_is_left_to_the_daily_run(db: BaseDatabaseManager) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
-from PGP_COMMON.money_machines import ledger, transfers
+from PGP_COMMON.money_machines import ledger, spending, transfers
 from PGP_COMMON.operators import payouts, swaps
 from tests.support.earnings import DOLLAR
 from tests.support.fake_exchange import an_address
@@ -91,6 +91,16 @@ def test_a_payout_that_nothing_was_started_for_is_released(harbour: Harbour, pgp
     assert audited(harbour, "payout.release") == 1
     with pytest.raises(Conflict, match="is released"):
         pgp("payout", "release", payout)
+
+
+def test_with_a_payout_that_a_limit_keeps_its_letter_is_closed(harbour: Harbour, pgp: Operator, payout: int) -> None:
+    with harbour.db.transaction() as tx:
+        runtime = harbour.start("pgp-hostpay3-v1")
+        assert spending.limited(runtime.config, tx, asset="usdterc20", units=10**30, what=f"payout {payout}")
+    assert harbour.letters() == [("wallet.limit", f"payout {payout}", "above_transfer_limit")]
+    pgp("payout", "release", payout)
+    assert is_back(harbour, payout)
+    assert harbour.letters() == []
 
 
 def test_with_a_quoted_payout_its_order_is_given_up_and_never_funded(harbour: Harbour, pgp: Operator, payout: int) -> None:

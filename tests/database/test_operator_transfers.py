@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from PGP_COMMON.clients.ethereum import Ethereum
+from PGP_COMMON.clients.ethereum_answers import Sending
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import ledger, transfers
+from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.operators import transfers as moves
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
@@ -22,6 +25,20 @@ def harbour(harbour: Harbour) -> Iterator[Harbour]:
     harbour.known_breaches = ()
     yield harbour
     harbour.check_invariants()
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Everything that the nodes were given, in order."""
+    kept: list[bytes] = []
+    really = Ethereum.send_raw
+
+    def send_raw(chain: Ethereum, raw: bytes) -> Sending:
+        kept.append(bytes(raw))
+        return really(chain, raw)
+
+    monkeypatch.setattr(Ethereum, "send_raw", send_raw)
+    return kept
 
 
 def signed(harbour: Harbour, *, account: str = "equity", asset: str = "usdterc20", units: int = DOLLAR) -> int:
@@ -113,6 +130,26 @@ def test_a_transfer_that_was_given_up_too_early_is_taken_back_when_the_chain_has
     assert chain.received(harbour.transfer(asked).recipient, token=True) == DOLLAR
 
 
+def test_a_transfer_whose_watch_died_under_an_open_alarm_is_resumed_and_its_watch_is_retried(harbour: Harbour, pgp: Operator, chain: TestChain) -> None:
+    asked = stuck(harbour)
+    pgp("wallet", "fill", asked)
+    send(harbour, asked)
+    chain.mine(FINAL_BLOCKS)
+    harbour.work()
+    with harbour.db.reading() as tx:
+        tx.run("UPDATE work SET attempts = 50, not_before = pgp_now(), lease_until = NULL WHERE step = 'transfer.watch'")
+    assert harbour.run("transfer.watch", asked) == "dead"
+    (letter,) = pgp.reads("dead", "list")
+    assert (letter["reason"], letter["detail"]["alarm"]["reason"]) == ("died_too_often", "one of its attempts was mined after all")
+    # That the transfer goes on is no answer to that nobody watches it.
+    pgp("transfer", "resume", asked)
+    assert [reason for _, _, reason in harbour.letters()] == ["died_too_often"]
+    assert "runs again" in pgp("dead", "retry", letter["id"], "--note", "repaired", why=False)
+    final(harbour, asked)
+    assert harbour.letters() == []
+    assert chain.received(harbour.transfer(asked).recipient, token=True) == DOLLAR
+
+
 def test_a_transfer_that_is_over_in_the_books_is_not_taken_back(harbour: Harbour, pgp: Operator) -> None:
     asked = stuck(harbour)
     pgp("wallet", "fill", asked)
@@ -120,6 +157,34 @@ def test_a_transfer_that_is_over_in_the_books_is_not_taken_back(harbour: Harbour
     with pytest.raises(Conflict, match="is over"):
         pgp.does(lambda tx, why: moves.resume(tx, asked, why, is_mined=True, is_free=True))
     harbour.known_breaches = ()
+
+
+def test_a_resumed_transfer_sends_its_own_bytes_and_not_the_fill_that_it_had_been_given(harbour: Harbour, pgp: Operator, given: list[bytes]) -> None:
+    asked = stuck(harbour)
+    pgp("wallet", "fill", asked)
+    with harbour.db.transaction() as tx:
+        # It was in a block that a re-organisation takes away at once: no look finds its receipt.
+        moves.resume(tx, asked, Act("a person", "a test"), is_mined=True, is_free=False)
+    final(harbour, asked)
+    assert set(given) == {bytes(harbour.attempts(asked)[0].raw)}
+    assert harbour.test_chain.received(harbour.transfer(asked).recipient, token=True) == DOLLAR
+
+
+def test_a_transfer_with_the_nonce_that_a_fill_gave_way_to_sends_its_own_bytes(harbour: Harbour, given: list[bytes]) -> None:
+    asked = signed(harbour)
+    with harbour.db.transaction() as tx:
+        tx.run("INSERT INTO nonce_fill (wallet_id, nonce, tx_hash, raw, reason) SELECT wallet_id, nonce, tx_hash, '', 'adopted' FROM transfer_attempt")
+    final(harbour, asked)
+    assert set(given) == {bytes(harbour.attempts(asked)[0].raw)}
+
+
+def test_nothing_is_sent_for_a_nonce_that_another_transaction_took_by_itself(harbour: Harbour, given: list[bytes]) -> None:
+    asked = stuck(harbour)
+    with harbour.db.transaction() as tx:
+        assert transfers.supersede(tx, asked, raw=b"", tx_hash="0x" + "ab" * 32, reason="a test")
+    harbour.work()
+    assert given == []
+    assert harbour.value("SELECT state FROM work WHERE step = 'transfer.watch'") == "open"
 
 
 def test_what_is_not_signed_can_be_taken_back_and_its_asker_is_told(harbour: Harbour, pgp: Operator) -> None:

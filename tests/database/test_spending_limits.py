@@ -201,10 +201,41 @@ def test_a_conversion_takes_no_more_than_the_day_has_left(town: Town) -> None:
     assert town.count("batch_conversions") == 2
 
 
-def test_a_payout_that_the_limits_keep_says_so_and_asks_for_no_price(town: Town) -> None:
+def start_again(town: Town) -> None:
+    """What waits to be priced is due now, and whatever follows."""
+    with town.db.transaction() as tx:
+        tx.run("UPDATE work SET not_before = pgp_now() WHERE step = 'payout.start'")
+    town.drain()
+
+
+@pytest.mark.parametrize("setting", ["TRANSFER_LIMIT_USDT", "DAILY_LIMIT_USDT"])
+def test_a_payout_above_a_limit_that_was_lowered_asks_for_no_price_and_an_operator_is_told_once(town: Town, setting: str) -> None:
     town.available(town.owner(), 100 * DOLLAR)
     assert plan_payouts(town) == [100 * DOLLAR]
-    limit(town, TRANSFER_LIMIT_USDT="99")
-    town.drain()
+    limit(town, **{setting: "99"})
+    for _ in range(3):
+        start_again(town)
     assert town.rows("SELECT state, reason FROM split_payout_que") == [("reserved", "it is more than one transfer may carry")]
     assert town.count("quote") == 0
+    assert letters(town, "wallet.limit") == [("payout 1", "above_transfer_limit")]
+    limit(town, **{setting: "100"})
+    start_again(town)
+    assert town.count("quote") == 1
+
+
+def test_a_payout_that_the_day_has_no_room_for_waits_for_the_next_and_an_operator_is_told(town: Town) -> None:
+    limit(town, DAILY_LIMIT_USDT="150")
+    town.available(town.owner(), 100 * DOLLAR)
+    plan_payouts(town)
+    pay(town)
+    with town.db.transaction() as tx:
+        tx.run("UPDATE transfer SET signed_at = pgp_now()")
+    town.available(town.owner(), 100 * DOLLAR)
+    assert plan_payouts(town) == [100 * DOLLAR, 100 * DOLLAR]
+    start_again(town)
+    assert town.value("SELECT reason FROM split_payout_que WHERE state = 'reserved'") == "the wallet has sent as much usdterc20 as it may in a day"
+    assert letters(town, "wallet.limit") == [("usdterc20", "daily_limit_reached")]
+    with town.db.transaction() as tx:
+        tx.run("UPDATE transfer SET signed_at = pgp_now() - interval '25 hours'")
+    start_again(town)
+    assert town.count("quote") == 2
