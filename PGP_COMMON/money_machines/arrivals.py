@@ -87,14 +87,18 @@ def unmatched(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
     )
 
 
-def overdue(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
-    """Arrivals whose cause has not been known for a day: an operator must look (money.md 5)."""
+def overdue(tx: Transaction, *, turn: str, limit: int) -> list[ArrivalRow]:
+    """Arrivals whose cause has not been known for a day: an operator must look (money.md 5).
+
+    Another handful each turn: anybody can send us dust that nothing ever explains, and it must not stand before the rest.
+    """
     return tx.all(
         ArrivalRow,
         """
         SELECT id, asset, units, tx_hash, log, block, sender, cause FROM arrival
-         WHERE matched_at IS NULL AND seen_at < pgp_now() - interval '24 hours' ORDER BY seen_at, id LIMIT :limit
+         WHERE matched_at IS NULL AND seen_at < pgp_now() - interval '24 hours' ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit
         """,
+        turn=turn,
         limit=limit,
     )
 
