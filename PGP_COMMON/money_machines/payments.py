@@ -275,6 +275,15 @@ def suspend(tx: Transaction, payment_id: int, *, units: int) -> None:
     tx.run("UPDATE processed_payments SET suspense_units = suspense_units + :units WHERE id = :id", id=payment_id, units=units)
 
 
+def hold_more(tx: Transaction, payment_id: int, *, units: int) -> None:
+    """So many base units more than the vendor has told of came of a payment in review: they are suspense like the rest."""
+    tx.run(
+        "UPDATE processed_payments SET outcome_units = outcome_units + :units, suspense_units = suspense_units + :units WHERE id = :id",
+        id=payment_id,
+        units=units,
+    )
+
+
 # --- the money's way to us
 
 
