@@ -66,7 +66,9 @@ def reconcile(job: Job[Clients]) -> Commit:
     for known in unsettled:
         answer = _ask(job.clients.nowpayments, known.provider_id) if time.monotonic() < until else None
         if answer is not None:
-            findings.compare(answer, known)
+            with job.db.reading() as tx:
+                units = _units(tx, answer)
+            findings.compare(answer, known, units=units)
     with job.db.reading() as tx:
         since = store.list_from(tx, JOB)
     _read_list(job, findings, since=since, until=until)

@@ -611,6 +611,7 @@ CREATE INDEX processed_payments_order ON public.processed_payments USING btree (
 CREATE INDEX processed_payments_payin_hash ON public.processed_payments USING btree (payin_hash) WHERE (payin_hash IS NOT NULL);
 CREATE INDEX processed_payments_review ON public.processed_payments USING btree (id) WHERE (state = 'review'::text);
 CREATE INDEX processed_payments_suspense ON public.processed_payments USING btree (id) WHERE ((suspense_units)::numeric > (0)::numeric);
+CREATE INDEX processed_payments_unfinished ON public.processed_payments USING btree (created_at) WHERE ((state = 'credited'::text) AND (status_rank < 7));
 CREATE UNIQUE INDEX processed_payments_payout_hash ON public.processed_payments USING btree (payout_hash) WHERE (payout_hash IS NOT NULL);
 CREATE TRIGGER guard_birth AFTER INSERT ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');
 CREATE TRIGGER guard_move BEFORE UPDATE OF state ON public.processed_payments FOR EACH ROW EXECUTE FUNCTION guard_move('payment', 'observed');

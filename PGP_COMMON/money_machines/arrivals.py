@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from PGP_COMMON import log
 from PGP_COMMON.database import Transaction
-from PGP_COMMON.money_machines import ledger, payments, swaps
+from PGP_COMMON.money_machines import ledger, payments, swaps, transit
 from PGP_COMMON.money_machines.payments import Payment
 from PGP_COMMON.money_machines.rows import Row
 
@@ -15,8 +15,6 @@ logger = log.get(__name__)
 Cause = Literal["payment", "swap", "refund", "treasury"]
 # What stands in an arrival's `log` when it is ETH itself and no token's event.
 NATIVE: Final = "native"
-# money.md 5: a vendor that keeps more than this of a payment asks for other pay-out settings.
-KEPT_PERCENT: Final = 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def of_swap(tx: Transaction, swap_id: int, *, cause: Literal["swap", "refund"]) 
 
 def has_come(tx: Transaction, payment_id: int) -> bool:
     """Whether a payment's money is in our wallet. Whoever decides by it has locked the payment: naming the cause locks it too."""
-    return bool(tx.value("SELECT EXISTS (SELECT 1 FROM arrival WHERE payment_id = :id AND cause = 'payment')", id=payment_id))
+    return transit.came(tx, payment_id) is not None
 
 
 def unmatched(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
@@ -87,14 +85,18 @@ def unmatched(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
     )
 
 
-def overdue(tx: Transaction, *, limit: int) -> list[ArrivalRow]:
-    """Arrivals whose cause has not been known for a day: an operator must look (money.md 5)."""
+def overdue(tx: Transaction, *, turn: str, limit: int) -> list[ArrivalRow]:
+    """Arrivals whose cause has not been known for a day: an operator must look (money.md 5).
+
+    Another handful each turn: anybody can send us dust that nothing ever explains, and it must not stand before the rest.
+    """
     return tx.all(
         ArrivalRow,
         """
         SELECT id, asset, units, tx_hash, log, block, sender, cause FROM arrival
-         WHERE matched_at IS NULL AND seen_at < pgp_now() - interval '24 hours' ORDER BY seen_at, id LIMIT :limit
+         WHERE matched_at IS NULL AND seen_at < pgp_now() - interval '24 hours' ORDER BY md5(CAST(id AS text) || :turn) LIMIT :limit
         """,
+        turn=turn,
         limit=limit,
     )
 
@@ -126,11 +128,12 @@ def waits_since_a_day(tx: Transaction, tx_hash: str) -> bool:
 
 @dataclass(frozen=True)
 class Paid(Row):
-    """The payment that an arrival is the money of. What the vendor had credited us with is `outcome_units`."""
+    """The payment that an arrival is the money of. What the vendor had credited us with is `outcome_units`; `is_credited`: somebody owns it."""
 
     id: int
     state: str
     outcome_units: int
+    is_credited: bool
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _payment(tx: Transaction, arrival: ArrivalRow) -> Paid | None:
     return tx.one(
         Paid,
         """
-        SELECT id, state, outcome_units FROM processed_payments
+        SELECT id, state, outcome_units, owner_units + fee_units > 0 AS is_credited FROM processed_payments
          WHERE payout_hash = :tx_hash AND outcome_asset = :asset AND state <> 'observed' AND outcome_units > 0
            FOR NO KEY UPDATE
         """,
@@ -183,12 +186,11 @@ def _settle_payment(tx: Transaction, arrival: ArrivalRow, paid: Paid) -> bool:
         logger.warning("the vendor sent the money of a payment that was taken back", payment=paid.id)
         return True
     _post_match(tx, arrival, ledger.np_transit(arrival.asset))
-    kept_back = paid.outcome_units - arrival.units
-    if kept_back:
-        lines = [ledger.debit(ledger.swap_expense(arrival.asset), kept_back), ledger.credit(ledger.np_transit(arrival.asset), kept_back)]
-        ledger.post(tx, "np.residue", paid.id, lines)
-    if kept_back * 100 > paid.outcome_units * KEPT_PERCENT:
-        logger.warning("the vendor kept much of a payment; change its pay-out settings", payment=paid.id, kept=kept_back, of=paid.outcome_units)
+    surplus = transit.follow_arrival(tx, paid.id, asset=arrival.asset, outcome=paid.outcome_units, units=arrival.units)
+    if surplus and not paid.is_credited:
+        transit.suspend_surplus(tx, paid.id, asset=arrival.asset, surplus=surplus, total=paid.outcome_units + surplus)
+    elif surplus:
+        transit.leave_surplus(tx, paid.id, asset=arrival.asset, surplus=surplus, tx_hash=arrival.tx_hash)
     return True
 
 

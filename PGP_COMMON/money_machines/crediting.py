@@ -14,7 +14,7 @@ from PGP_COMMON.database import Transaction
 from PGP_COMMON.engine import bury
 from PGP_COMMON.errors import BrokenRule, Conflict, NotFound
 from PGP_COMMON.money import fee_of
-from PGP_COMMON.money_machines import access, accumulations, ledger, notices, orders, payment_cases, payments
+from PGP_COMMON.money_machines import access, accumulations, ledger, notices, orders, payment_cases, payments, transit
 from PGP_COMMON.money_machines.orders import Order, Sold
 from PGP_COMMON.money_machines.payments import Payment, PaymentRow, Sight
 
@@ -130,6 +130,9 @@ def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth:
     if not new_owner + new_fee:
         return
     source, kind = (ledger.suspense(asset), "suspense.resolve") if suspense else (ledger.np_transit(asset), "payment.credit")
+    if payment.outcome_units:
+        # What its arrival left open is posted as well.
+        ledger.lock(tx, source, ledger.owed(sold.owner_id, "pending", asset), ledger.fee_income(asset), ledger.swap_expense(asset))
     lines = [
         ledger.debit(source, new_owner + new_fee),
         ledger.credit(ledger.owed(sold.owner_id, "pending", asset), new_owner),
@@ -137,6 +140,7 @@ def _book(tx: Transaction, sold: Sold, payment: PaymentRow, sight: Sight, worth:
     ]
     if not ledger.post(tx, kind, payment.id if payment.state != Payment.CREDITED else f"{payment.id}/{part}", lines):
         raise BrokenRule(f"{kind} of payment {payment.id} was posted before")
+    transit.follow_credit(tx, payment.id, asset=asset, before=payment.outcome_units, outcome=sight.outcome_units)
 
 
 def hold(tx: Transaction, payment: PaymentRow, sight: Sight, *, reason: str, value_usd: Decimal | None = None, detail: Mapping[str, Any]) -> None:
@@ -146,8 +150,12 @@ def hold(tx: Transaction, payment: PaymentRow, sight: Sight, *, reason: str, val
     new = sight.outcome_units - payment.outcome_units
     if new > 0 and sight.outcome_asset is not None:
         tx.send("payment.payout_hash", payment.id)
-        lines = [ledger.debit(ledger.np_transit(sight.outcome_asset), new), ledger.credit(ledger.suspense(sight.outcome_asset), new)]
+        asset = sight.outcome_asset
+        if payment.outcome_units:
+            ledger.lock(tx, ledger.np_transit(asset), ledger.suspense(asset), ledger.swap_expense(asset))
+        lines = [ledger.debit(ledger.np_transit(asset), new), ledger.credit(ledger.suspense(asset), new)]
         ledger.post(tx, "payment.review", payment.id if not payment.outcome_units else f"{payment.id}/{sight.outcome_units}", lines)
+        transit.follow_credit(tx, payment.id, asset=asset, before=payment.outcome_units, outcome=sight.outcome_units)
 
 
 def resolve(tx: Transaction, provider_id: str, *, paid_usd: Decimal) -> str:

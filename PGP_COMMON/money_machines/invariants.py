@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from PGP_COMMON.database import Transaction
+from PGP_COMMON.money_machines import transit
 
 # A statement over everything may take longer than the usual ten seconds: the history of a hundred thousand payments has millions of rows.
 FULL_TIMEOUT: LiteralString = "60s"
@@ -202,6 +203,10 @@ PAYMENTS: tuple[Invariant, ...] = (
         _moved("order", "o.id"),
         stops=False,
     ),
+    # Over everything it is a look at every payment ever made, as I02: once a day.
+    Invariant("I25", "what stands in transit is what payments wait for, less what came beyond a credit", transit.BALANCE_SQL, "false"),
+    # Nobody is paid too much by it: what came beyond is nobody's until it is credited.
+    Invariant("I26", "a payment of which more came than it is credited with has its open letter", transit.SURPLUS_SQL, transit.SURPLUS_MOVED, stops=False),
 )
 
 PAYOUTS: tuple[Invariant, ...] = (

@@ -275,6 +275,15 @@ def suspend(tx: Transaction, payment_id: int, *, units: int) -> None:
     tx.run("UPDATE processed_payments SET suspense_units = suspense_units + :units WHERE id = :id", id=payment_id, units=units)
 
 
+def hold_more(tx: Transaction, payment_id: int, *, units: int) -> None:
+    """So many base units more than the vendor has told of came of a payment in review: they are suspense like the rest."""
+    tx.run(
+        "UPDATE processed_payments SET outcome_units = outcome_units + :units, suspense_units = suspense_units + :units WHERE id = :id",
+        id=payment_id,
+        units=units,
+    )
+
+
 # --- the money's way to us
 
 
@@ -330,12 +339,15 @@ def known(tx: Transaction, provider_ids: list[str]) -> dict[str, Known]:
 
 
 def unsettled(tx: Transaction, *, limit: int) -> list[Known]:
-    """Payments that may still bring money, in any order: the vendor lets one wait for at most seven days (contracts: 1.6)."""
+    """Payments that may still bring money, or more of it, in any order: the vendor lets one wait for at most seven days (contracts: 1.6).
+
+    One that was credited when it was paid in part is over once the vendor says `finished` (rank 7).
+    """
     return tx.all(
         Known,
         """
         SELECT provider_id, state, status_rank, outcome_units FROM processed_payments
-         WHERE state = 'observed' AND created_at > pgp_now() - interval '8 days' ORDER BY random() LIMIT :limit
+         WHERE (state = 'observed' OR (state = 'credited' AND status_rank < 7)) AND created_at > pgp_now() - interval '8 days' ORDER BY random() LIMIT :limit
         """,
         limit=limit,
     )

@@ -153,7 +153,7 @@ SELECT at, what, subject, detail FROM (
 # What people did about it, and what asked them to: letters by what they are about, and the audit log's entries on the same things.
 _HANDS: LiteralString = """
 WITH about (source, subject) AS (
-    SELECT s.source, CAST(unnest(CAST(:payments AS bigint[])) AS text) FROM (VALUES ('payment.review'), ('payment.payout_hash')) s (source)
+    SELECT s.source, CAST(unnest(CAST(:payments AS bigint[])) AS text) FROM (VALUES ('payment.review'), ('payment.surplus'), ('payment.payout_hash')) s (source)
     UNION SELECT s.source, CAST(unnest(CAST(:swaps AS bigint[])) AS text)
             FROM (VALUES ('swap.create'), ('swap.fund'), ('swap.check'), ('swap.fundable'), ('swap.follow'), ('swap.ended'), ('payout.swap_ready'), ('conversion.swap'),
                          ('conversion.finish')) s (source)

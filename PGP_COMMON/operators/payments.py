@@ -9,7 +9,20 @@ from PGP_COMMON import addresses
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money import PRECISION
-from PGP_COMMON.money_machines import accumulations, arrivals, audit, crediting, dead_letters, ledger, listings, payment_cases, payments, transfers, wallet
+from PGP_COMMON.money_machines import (
+    accumulations,
+    arrivals,
+    audit,
+    crediting,
+    dead_letters,
+    ledger,
+    listings,
+    payment_cases,
+    payments,
+    transfers,
+    transit,
+    wallet,
+)
 from PGP_COMMON.money_machines.audit import Act
 from PGP_COMMON.money_machines.coins import WALLET_ASSETS
 from PGP_COMMON.money_machines.payment_cases import Decided, Reviewed
@@ -127,29 +140,32 @@ def reject(tx: Transaction, provider_id: str, act: Act) -> Decided:
 def reverse(tx: Transaction, provider_id: str, act: Act) -> dict[str, int | bool]:
     """Take a credited payment back for good: from its owner what is not converted, from the platform what is (money.md 5, payment.reverse).
 
-    What of it has come to our wallet waits in suspense, to be sent to whoever it belongs to. Gives back the units of each part, in base units.
-    Raises Conflict when it was never credited.
+    What of it has come to our wallet waits in suspense, to be sent to whoever it belongs to, also what came beyond its credit. Gives back the units of
+    each part, in base units. Raises Conflict when it was never credited.
     """
     payment = _lock(tx, provider_id)
     asset, total = payment.outcome_asset, payment.owner_units + payment.fee_units
     if payment.state not in (Payment.CREDITED, Payment.REVIEW) or not total or asset is None:
         raise Conflict(f"payment {provider_id} is {payment.state}, and its owner has nothing of it to give back")
-    come = arrivals.has_come(tx, payment.id)
+    came = transit.came(tx, payment.id)
+    come, surplus = came is not None, max(0, (came or 0) - total)
     accumulations.lock_of_payment(tx, payment.id)
     accumulations.freeze(tx, payment.id)
     frozen = accumulations.frozen_units(tx, payment.id)
     accumulations.reverse(tx, payment.id)
-    payments.reverse(tx, payment.id, suspense_units=total if come else 0)
+    payments.reverse(tx, payment.id, suspense_units=total + surplus if come else 0)
     whole = frozen == payment.owner_units
     parts = {"from_owner": frozen, "from_fee": payment.fee_units if whole else 0, "loss": 0 if whole else total - frozen}
     lines = [
         ledger.debit(ledger.owed(payment.owner_id, "pending", asset), parts["from_owner"]),
         ledger.debit(ledger.fee_income(asset), parts["from_fee"]),
         ledger.debit(ledger.loss_expense(asset), parts["loss"]),
-        ledger.credit(ledger.suspense(asset) if come else ledger.np_transit(asset), total),
+        ledger.debit(ledger.np_transit(asset), surplus),
+        ledger.credit(ledger.suspense(asset) if come else ledger.np_transit(asset), total + surplus),
     ]
     ledger.post(tx, "payment.reverse", payment.id, lines)
-    _close(tx, act, "payment.reverse", payment, state="reversed", come=come, **{name: str(units) for name, units in parts.items()})
+    dead_letters.answer(tx, act, (transit.SURPLUS, payment.id))
+    _close(tx, act, "payment.reverse", payment, state="reversed", come=come, surplus=str(surplus), **{name: str(units) for name, units in parts.items()})
     return {**parts, "come": come}
 
 

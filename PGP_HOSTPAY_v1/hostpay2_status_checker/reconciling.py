@@ -138,11 +138,11 @@ def _ask_for_deposit(tx: Transaction, held: WalletRow) -> None:
 # --- what came and is still unexplained
 
 
-def name_old_arrivals(_job: Job[Clients]) -> Commit:
+def name_old_arrivals(job: Job[Clients]) -> Commit:
     """Try once more to explain arrivals that nobody has explained for a day; those that stay so are a person's."""
 
     def name(tx: Transaction) -> Outcome:
-        for arrival in arrivals.overdue(tx, limit=AT_ONCE):
+        for arrival in arrivals.overdue(tx, turn=job.subject, limit=AT_ONCE):
             if arrivals.match(tx, arrival):
                 # Each match locks what caused it: the next one waits for the next run.
                 break

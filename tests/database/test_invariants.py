@@ -60,6 +60,11 @@ HISTORY = "INSERT INTO state_history (machine, subject, source, target, actor) V
 BORN = HISTORY.format(source="NULL", target="planned")
 ENTITLED = "INSERT INTO entitlement (membership_id, order_id, starts_at, ends_at) VALUES (1, 1, pgp_now(), pgp_now() + interval '1 day')"
 STRAY = f"INSERT INTO chain_tx (tx_hash, wallet_id, nonce, block, units, succeeded, gas_wei) VALUES ('0x{HASH}', 1, 0, 1, 0, true, 0)"
+CAME = f"""
+INSERT INTO arrival (wallet_id, asset, units, tx_hash, log, block, sender, cause, payment_id, matched_at)
+VALUES (1, 'eth', 101, '0x{HASH}', 'native', 1, 'x', 'payment', 1, pgp_now())
+"""
+MATCHED = "INSERT INTO ledger_tx (kind, reference, actor) VALUES ('arrival.match', '1', 'x')"
 # Each claim with what breaks it: one planting a line.
 PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     "I01": ((ACCOUNT.format("'suspense', 'eth', 'C', NULL, 5"),),),
@@ -145,10 +150,19 @@ PLANTED: dict[str, tuple[tuple[str, ...], ...]] = {
         (ACCOUNT.format("'suspense', 'eth', 'C', NULL, -5"),),
         (PAYMENT.format(state="review", outcome=100, owner=0, fee=0), "UPDATE processed_payments SET suspense_units = 100"),
     ),
+    "I25": (
+        (ACCOUNT.format("'np_transit', 'eth', 'D', NULL, 5"),),
+        (CREDITED, BOOKED),
+        (CREDITED, BOOKED, CAME, MATCHED, ACCOUNT.format("'np_transit', 'eth', 'D', NULL, 100")),
+    ),
+    "I26": (
+        (CREDITED, BOOKED, CAME, MATCHED),
+        (CREDITED, BOOKED, CAME, MATCHED, "INSERT INTO failed_transactions (source, subject, reason, resolved_at) VALUES ('payment.surplus', '1', 'x', pgp_now())"),
+    ),
 }  # fmt: skip
 CASES = [pytest.param(code, planted, id=f"{code}-{number}") for code, all_ in sorted(PLANTED.items()) for number, planted in enumerate(all_, 1)]
 # What is summed up once a day: every account that has a posting for each payment ever made.
-DAILY = {"I02-1", "I02-2"}
+DAILY = {"I02-1", "I02-2", "I25-1", "I25-2", "I25-3"}
 MACHINES = ("order", "payment", "accumulation", "conversion", "payout", "swap", "transfer")
 
 

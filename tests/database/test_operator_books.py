@@ -70,11 +70,11 @@ def test_a_correction_past_a_floor_is_refused(town: Town, pgp: Operator) -> None
 def test_a_correction_after_which_a_claim_would_not_hold_is_refused_unless_it_is_named(town: Town, pgp: Operator) -> None:
     town.earn(town.owner(), ETHER)
     reference = str(town.value("SELECT reference FROM ledger_tx WHERE kind = 'payment.credit'"))
-    with pytest.raises(Conflict, match="I23 would not hold"):
+    with pytest.raises(Conflict, match="I23, I25 would not hold"):
         pgp("ledger", "correct", "payment.credit", reference)
     with pytest.raises(Conflict, match="I23 would not hold"):
-        pgp("ledger", "correct", "payment.credit", reference, "--despite", "I05")
-    pgp("ledger", "correct", "payment.credit", reference, "--despite", "I23")
+        pgp("ledger", "correct", "payment.credit", reference, "--despite", "I25")
+    pgp("ledger", "correct", "payment.credit", reference, "--despite", "I23", "--despite", "I25")
     pgp("ledger", "correct", "correction", f"payment.credit {reference}")
 
 

@@ -346,6 +346,37 @@ def test_a_larger_outcome_that_no_notice_told_of_is_found_in_the_list(shop: Shop
     assert shop.balance("np_transit") == 2 * before
 
 
+def test_a_top_up_that_no_notice_told_of_is_found_by_asking_until_the_vendor_calls_it_finished(shop: Shop) -> None:
+    payment = shop.order().payment(actually_paid=Decimal("0.004"), outcome_amount=Decimal("0.00396"))
+    shop.pay(payment, "partially_paid")
+    before = shop.balance("np_transit")
+    reconcile(shop)
+    # What says nothing new changes nothing.
+    assert shop.rows("SELECT compared, jsonb_array_length(breaks) FROM reconciliation WHERE job = 'payments'") == [(1, 0)]
+    shop.vendor.payments[str(payment["payment_id"])] |= {"outcome_amount": payment["outcome_amount"] * 2, "payment_status": "finished"}
+    reconcile(shop, "2026-03-01T09:40:00Z")
+    assert shop.balance("np_transit") == 2 * before
+    reconcile(shop, "2026-03-01T09:50:00Z")
+    assert shop.rows("SELECT compared FROM reconciliation WHERE job = 'payments' ORDER BY id DESC LIMIT 1") == [(0,)]
+
+
+def test_a_larger_outcome_is_found_by_asking_though_its_status_stays(shop: Shop) -> None:
+    payment = shop.order().payment(actually_paid=Decimal("0.004"), outcome_amount=Decimal("0.00396"))
+    shop.pay(payment, "partially_paid")
+    before = shop.balance("np_transit")
+    shop.vendor.payments[str(payment["payment_id"])] |= {"outcome_amount": payment["outcome_amount"] * 2, "actually_paid": Decimal("0.008")}
+    reconcile(shop)
+    assert shop.balance("np_transit") == 2 * before
+
+
+def test_a_payment_that_stays_paid_in_part_is_asked_for_no_longer_than_the_vendor_waits(shop: Shop) -> None:
+    shop.pay(shop.order().payment(actually_paid=Decimal("0.004"), outcome_amount=Decimal("0.00396")), "partially_paid")
+    with shop.db.transaction() as tx:
+        tx.run("UPDATE processed_payments SET created_at = created_at - interval '9 days'")
+    reconcile(shop)
+    assert shop.rows("SELECT compared FROM reconciliation WHERE job = 'payments'") == [(0,)]
+
+
 def test_a_broken_invariant_is_a_letter(shop: Shop) -> None:
     order = shop.order()
     with shop.db.reading() as tx:

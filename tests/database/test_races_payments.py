@@ -11,10 +11,10 @@ import pytest
 
 from PGP_COMMON.clients.nowpayments import Payment as Answer
 from PGP_COMMON.clients.nowpayments import read_payment
-from PGP_COMMON.money_machines import accumulations, crediting, payments
+from PGP_COMMON.money_machines import accumulations, arrivals, crediting, payments
 from PGP_ORCHESTRATOR_v1 import finding, verdict
 from tests.support.crowd import a_crowd, at_once
-from tests.support.sales import WHOLE_WAY, Payment, Shop
+from tests.support.sales import WHOLE_WAY, Payment, Shop, units
 
 THREADS = 50
 # With --long.
@@ -168,15 +168,9 @@ def test_a_refund_that_races_the_plan_freezes_the_money_or_finds_it_converting_a
             wallet_id = tx.value("SELECT id FROM wallet") or tx.value(
                 "INSERT INTO wallet (address, chain_id, first_nonce, next_nonce, scanned_block) VALUES (:a, 1, 0, 0, 0) RETURNING id", a="0x" + "1" * 40
             )
-            tx.run(
-                """
-                INSERT INTO arrival (wallet_id, asset, units, tx_hash, log, block, sender, cause, payment_id, matched_at)
-                VALUES (:wallet, 'eth', 1, :hash, 'native', 1, 'x', 'payment', :payment, pgp_now())
-                """,
-                wallet=wallet_id,
-                hash=tx_hash,
-                payment=number,
-            )
+            tx.run("UPDATE processed_payments SET payout_hash = :hash WHERE id = :id", hash=tx_hash, id=number)
+            arrivals.book(tx, wallet_id=int(wallet_id), asset="eth", units=units(payment), tx_hash=tx_hash, log="native", block=1, sender="x")
+            assert arrivals.match(tx, arrivals.of_transaction(tx, tx_hash)[0])
 
         def plan() -> int:
             with shop.db.transaction() as tx:

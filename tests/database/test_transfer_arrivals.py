@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PGP_COMMON.money_machines import arrivals, ledger, reconciliations, swaps
+from PGP_COMMON.money_machines import arrivals, conversions, ledger, reconciliations, swaps
 from PGP_HOSTPAY_v1.hostpay2_status_checker.reconciling import LASTS_S
 from tests.support.earnings import DOLLAR, ETHER
 from tests.support.fake_exchange import an_address
@@ -156,6 +156,30 @@ def test_an_arrival_that_nobody_explains_is_an_alarm_after_a_day_and_never_a_pos
         arrivals.expect(tx, str(harbour.value("SELECT tx_hash FROM arrival")), reason="explained at last")
     reconcile(harbour)
     assert harbour.account_of(ledger.arrivals("eth")) == 0
+
+
+def test_dust_that_nobody_explains_keeps_no_late_cause_from_being_found(harbour, chain):
+    dust = [chain.send(harbour.address, number) for number in range(1, 26)]
+    chain.mine(FINAL_BLOCKS)
+    reconcile(harbour)
+    harbour.work()
+    with harbour.db.transaction() as tx:
+        conversion = conversions.plan(tx, from_asset="eth", from_units=ETHER, to_asset="usdterc20", correlation="c")
+    swap_id = harbour.swap_of_conversion(conversion, wei=ETHER)
+    harbour.until(lambda: harbour.swap(swap_id).state == "funded", but=("swap.follow",))
+    bought = chain.send(harbour.address, 2_990 * DOLLAR, token=True)
+    chain.mine(FINAL_BLOCKS)
+    reconcile(harbour)
+    harbour.work(but=("swap.follow",))
+    harbour.pass_time(25 * 3600)
+    harbour.work(but=("swap.follow",))
+    # What the exchange says more than a day after its money came.
+    with harbour.db.transaction() as tx:
+        assert swaps.finish(tx, swap_id, received_units=2_990 * DOLLAR, payout_hash=bought)
+    for _ in range(10):
+        reconcile(harbour)
+    assert harbour.value("SELECT cause FROM arrival WHERE tx_hash = :hash", hash=bought) == "swap"
+    assert harbour.value("SELECT count(*) FROM arrival WHERE matched_at IS NULL AND tx_hash = ANY(:dust)", dust=dust) == len(dust)
 
 
 # --- the whole wallet
