@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from deploy.containers.engine import GENTLY, HERE, Engine
 
+LABEL = "paygateprime.made-from"
 SUITE = "bookworm"
 PYTHON = "python:3.11-slim-bookworm"
 PACKAGES = "ca-certificates,python3,python3-venv"
@@ -23,10 +25,16 @@ def mirror(engine: Engine) -> str:
     return engine.run("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages").split()[0]
 
 
+def made_from() -> str:
+    """What the bases are made from, in a few letters: a base of another making is made anew."""
+    return hashlib.sha256(b"".join((HERE / name).read_bytes() for name in ("bases.py", "postgres.sh", "tools.txt"))).hexdigest()[:16]
+
+
 def make(engine: Engine, tell: Callable[[str], None]) -> None:
-    """Make each base that is not in the store yet."""
+    """Make each base that is not in the store yet, or was made otherwise."""
     for name, maker in {PYTHON: python, "postgres:18": postgres, "valkey/valkey:9": valkey, "caddy:2": caddy}.items():
-        if engine.ran("podman", "image", "exists", f"localhost/{name}").returncode != 0:
+        known = engine.ran("podman", "image", "inspect", "--format", f'{{{{index .Labels "{LABEL}"}}}}', f"localhost/{name}")
+        if known.stdout.strip() != made_from():
             tell(f"base image {name}")
             maker(engine, f"localhost/{name}")
 
@@ -42,7 +50,7 @@ def python(engine: Engine, name: str) -> None:
         (root / folder).mkdir(parents=True)
     tar = engine.work / "debian.tar"
     engine.run("tar", "--create", "--file", str(tar), "--directory", str(root), ".")
-    engine.podman("import", "--change", "CMD=/bin/sh", str(tar), name)
+    engine.podman("import", "--change", "CMD=/bin/sh", "--change", f"LABEL {LABEL}={made_from()}", str(tar), name)
     shutil.rmtree(root)
     tar.unlink()
 
@@ -101,7 +109,7 @@ class Box:
 
     def done(self, *config: str) -> None:
         """Commit it."""
-        self.engine.run("buildah", "config", *config, self.id)
+        self.engine.run("buildah", "config", "--label", f"{LABEL}={made_from()}", *config, self.id)
         self.engine.run("buildah", "commit", "--quiet", "--rm", self.id, self.name)
 
 
