@@ -46,6 +46,9 @@ class Fleet:
 
     def start(self, *words: str) -> Program:
         """Start a verb that takes a while, and read what it says as it goes on."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # So does a shell's script start what it does not wait for, and the verb would inherit it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         argv = [sys.executable, "-m", "PGP_COMMON.cli", *words]
         return Program(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=files.CHECKOUT, env=self._environment()))
 
