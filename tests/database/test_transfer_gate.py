@@ -230,6 +230,15 @@ def test_a_nonce_that_we_did_not_give_freezes_the_wallet(harbour, chain):
     assert harbour.value("SELECT frozen_reason FROM wallet") == "the chain has nonces that we did not give"
 
 
+def test_a_nonce_that_somebody_takes_after_the_wallet_was_looked_at_is_noticed_at_the_next_signature(harbour, chain):
+    assert sign(harbour, harbour.ask(units=DOLLAR)) == "done"
+    chain.node.call("anvil_setNonce", harbour.address, "0x2")
+    asked = harbour.ask(units=DOLLAR)
+    assert sign(harbour, asked) == "later"
+    assert (harbour.transfer(asked).state, harbour.count("transfer_attempt")) == ("requested", 1)
+    assert harbour.value("SELECT frozen_reason FROM wallet") == "the chain has nonces that we did not give"
+
+
 @pytest.mark.parametrize("setting", ["HOST_WALLET_PRIVATE_KEY", "HOST_WALLET_ETH_ADDRESS", "HOST_WALLET_USDT_ADDRESS"])
 def test_a_key_or_an_address_of_another_wallet_signs_nothing(harbour, setting):
     other = {"HOST_WALLET_PRIVATE_KEY": "0x" + "77" * 32}.get(setting, an_address())

@@ -150,7 +150,7 @@ CHAIN = (
         SIGN,
         "if nonce_known > held.next_nonce:",
         "if nonce_known > held.next_nonce + 9:",
-        f"{DATABASE}test_transfer_gate.py::test_a_nonce_that_we_did_not_give_freezes_the_wallet",
+        f"{DATABASE}test_transfer_gate.py::test_a_nonce_that_somebody_takes_after_the_wallet_was_looked_at_is_noticed_at_the_next_signature",
     ),
     mutant(
         "gas is not booked",

@@ -17,7 +17,7 @@ WORK = (
         CLAIMS,
         "AND (lease_until IS NULL OR lease_until <= pgp_now())\n           AND not_before",
         "AND not_before",
-        f"{DATABASE}test_engine.py::test_twenty_deliveries_at_once_have_one_effect",
+        f"{DATABASE}test_races_work.py::test_whoever_finds_it_held_goes_away_and_the_sweep_comes_back_when_the_holder_has_died",
     ),
     mutant(
         "a held delivery is forgotten and nobody comes back",
