@@ -116,6 +116,13 @@ PAYMENTS = (
         '@blueprint.get("/books")\n@blueprint.get("/payment-processing")',
         f"{DATABASE}test_doors.py::test_every_service_says_that_it_is_alive_ready_and_what_it_is_for",
     ),
+    mutant(
+        "what comes beyond a credit is the platform's",
+        f"{MACHINES}transit.py",
+        "kept = max(0, outcome - total)",
+        "kept = outcome - total",
+        f"{DATABASE}test_payment_arriving.py",
+    ),
 )
 
 BOOKKEEPING = (

@@ -153,6 +153,13 @@ CHAIN = (
         f"{DATABASE}test_transfer_gate.py::test_a_nonce_that_somebody_takes_after_the_wallet_was_looked_at_is_noticed_at_the_next_signature",
     ),
     mutant(
+        "a transfer without a slot asks the chain all the same",
+        SIGN,
+        "    if full is not None:\n        # Known",
+        "    if full is None and False:\n        # Known",
+        f"{DATABASE}test_transfer_gate.py::test_while_a_wallet_is_full_nobody_asks_the_chain_and_whoever_stands_further_back_waits_longer",
+    ),
+    mutant(
         "gas is not booked",
         WATCH,
         '    _book_gas(tx, receipt)\n    return Done("final" if done',

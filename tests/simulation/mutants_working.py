@@ -89,6 +89,20 @@ WORK = (
         "WHERE i.id = :id",
         f"{DATABASE}test_races_locks.py::test_an_invoice_whose_answer_comes_while_a_payment_for_it_is_settled_locks_nobody_out",
     ),
+    mutant(
+        "a death under an open alarm leaves the letter as it is",
+        "PGP_COMMON/engine.py",
+        '("DO NOTHING" if work_id is None else TAKE_OVER)',
+        '"DO NOTHING"',
+        f"{DATABASE}test_engine.py::test_a_step_that_dies_under_an_open_alarm_takes_its_letter_and_keeps_what_it_said",
+    ),
+    mutant(
+        "signing keys are read when the transaction has begun",
+        "PGP_COMMON/database.py",
+        "            work = Transaction(connection, outbox)",
+        "            work = Transaction(connection, self._outbox() if self._outbox else None)",
+        f"{DATABASE}test_secrets_before_begin.py",
+    ),
 )
 
 ACCESS = (
