@@ -178,9 +178,9 @@ BOOKKEEPING = (
     ),
     mutant(
         "a nonce may be two transfers'",
-        TABLES,
-        "    UNIQUE (wallet_id, nonce),\n",
-        "",
+        "migrations/versions/0007_guards.sql",
+        "CREATE UNIQUE INDEX transfer_nonce",
+        "CREATE INDEX transfer_nonce",
         f"{DATABASE}test_races_indexes.py::test_one_nonce_of_a_wallet_is_one_transfers",
     ),
 )
