@@ -114,6 +114,8 @@ def main() -> int:
         return 1
     finally:
         project.down(volumes=True)
+        # What builds have left, also those that were broken off; the store is the proof's own.
+        engine.ran("buildah", "rm", "--all")
     tell("every claim holds")
     return 0
 
