@@ -12,21 +12,13 @@ from PGP_COMMON.errors import BadInput, Conflict, NotFound
 from PGP_COMMON.money_machines import arrivals, ledger, wallet
 from PGP_COMMON.money_machines import payments as machine
 from PGP_COMMON.operators import payments
-from tests.support.sales import ETHER, Payment, Shop, fee, units
+from tests.support.sales import Payment, fee, units
+from tests.support.till import OPENING, OURS, SENDER, Till, a_till
 from tests.support.verbs import Operator, at_once
 
-OURS, BUYERS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
-OPENING = 5 * ETHER
 
-
-class Counter(Shop):
-    """A shop whose wallet is open, so that money can come to it and go back."""
-
-    def __init__(self, url: str, settings: dict[str, str]) -> None:
-        """Open the wallet with five ETH of the platform's own."""
-        super().__init__(url, settings)
-        with self.db.transaction() as tx:
-            self.wallet_id = wallet.open(tx, address=OURS, chain_id=31337, nonce=0, block=1, balances={"eth": OPENING})
+class Counter(Till):
+    """A till whose payments a person has to decide on."""
 
     def comes(self, payment: Payment, *, keeps: int = 0) -> str:
         """The vendor sends a payment's money to our wallet, less what it keeps; gives back the transaction."""
@@ -34,7 +26,7 @@ class Counter(Shop):
         with self.db.transaction() as tx:
             tx.run("UPDATE processed_payments SET payout_hash = :hash WHERE provider_id = :id", hash=tx_hash, id=str(payment["payment_id"]))
             asset = payment["outcome_currency"]
-            arrivals.book(tx, wallet_id=self.wallet_id, asset=asset, units=units(payment) - keeps, tx_hash=tx_hash, log="native", block=2, sender=BUYERS)
+            arrivals.book(tx, wallet_id=self.wallet_id, asset=asset, units=units(payment) - keeps, tx_hash=tx_hash, log="native", block=2, sender=SENDER)
             for arrival in arrivals.of_transaction(tx, tx_hash):
                 assert arrivals.match(tx, arrival)
         self.check_books()
@@ -56,10 +48,8 @@ class Counter(Shop):
 
 @pytest.fixture
 def shop(database_url: str, settings: dict[str, str]) -> Iterator[Counter]:
-    made = Counter(database_url, {**settings, "HOST_WALLET_ETH_ADDRESS": OURS, "HOST_WALLET_USDT_ADDRESS": OURS})
-    yield made
-    made.check_books()
-    made.close()
+    with a_till(Counter, database_url, settings) as made:
+        yield made
 
 
 @pytest.fixture
@@ -101,7 +91,7 @@ def test_unless_somebody_says_otherwise_it_counts_what_was_paid_of_what_was_want
 
 
 def test_a_payment_that_nobody_knows_or_that_makes_no_sum_is_refused(shop: Counter, pgp: Operator) -> None:
-    for words in (("resolve",), ("reject",), ("refund", "--to", BUYERS)):
+    for words in (("resolve",), ("reject",), ("refund", "--to", SENDER)):
         with pytest.raises(NotFound, match="pgp suspense list"):
             pgp("suspense", words[0], "123", *words[1:])
     for bad in ("-1", "NaN", "1e99", "ten"):
@@ -123,11 +113,11 @@ def test_nothing_is_done_without_a_reason_that_can_be_kept(shop: Counter, pgp: O
 def test_a_refund_sends_all_of_it_once_and_closes_the_payment_when_it_is_asked_for_again(shop: Counter, pgp: Operator, woken: list[tuple[str, str]]) -> None:
     payment = shop.in_review()
     shop.comes(payment)
-    assert "transfer 1 sends 0.00792 ETH" in pgp("suspense", "refund", number(payment), "--to", BUYERS)
-    assert shop.rows("SELECT purpose, state, units, recipient FROM transfer") == [("refund", "requested", units(payment), BUYERS)]
+    assert "transfer 1 sends 0.00792 ETH" in pgp("suspense", "refund", number(payment), "--to", SENDER)
+    assert shop.rows("SELECT purpose, state, units, recipient FROM transfer") == [("refund", "requested", units(payment), SENDER)]
     assert ("transfer.sign", "1") in woken
     assert shop.letters() == []
-    for again in (("refund", "--to", BUYERS), ("resolve",)):
+    for again in (("refund", "--to", SENDER), ("resolve",)):
         with pytest.raises(Conflict, match="transfer 1 sends payment"):
             pgp("suspense", again[0], number(payment), *again[1:])
     assert shop.value("SELECT count(*) FROM transfer") == 1
@@ -136,14 +126,14 @@ def test_a_refund_sends_all_of_it_once_and_closes_the_payment_when_it_is_asked_f
 def test_money_that_is_still_at_the_vendor_is_not_sent_from_our_wallet(shop: Counter, pgp: Operator) -> None:
     payment = shop.in_review()
     with pytest.raises(Conflict, match="still at the vendor"):
-        pgp("suspense", "refund", number(payment), "--to", BUYERS)
+        pgp("suspense", "refund", number(payment), "--to", SENDER)
     assert shop.value("SELECT count(*) FROM transfer") == 0
 
 
 def test_a_coin_that_our_wallet_does_not_send_is_not_refunded_by_it(shop: Counter, pgp: Operator) -> None:
     payment = shop.in_review(outcome_currency="bnbbsc", outcome_amount=Decimal("0.0284"), price_amount=Decimal(20))
     with pytest.raises(Conflict, match="sends no bnbbsc"):
-        pgp("suspense", "refund", number(payment), "--to", BUYERS)
+        pgp("suspense", "refund", number(payment), "--to", SENDER)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +161,9 @@ def test_the_database_itself_keeps_a_payment_from_being_sent_back_twice(shop: Co
         SELECT :wallet, 'refund', id, 'eth', :to, 1 FROM processed_payments WHERE provider_id = :id
     """
     with shop.db.transaction() as tx:
-        tx.run(insert, wallet=shop.wallet_id, to=BUYERS, id=number(payment))
+        tx.run(insert, wallet=shop.wallet_id, to=SENDER, id=number(payment))
     with pytest.raises(Conflict, match="transfer_live_payment"), shop.db.transaction() as tx:
-        tx.run(insert, wallet=shop.wallet_id, to=BUYERS, id=number(payment))
+        tx.run(insert, wallet=shop.wallet_id, to=SENDER, id=number(payment))
 
 
 def test_of_a_refund_and_a_credit_at_once_only_one_happens(shop: Counter, pgp: Operator) -> None:
@@ -192,7 +182,7 @@ def test_more_that_comes_while_a_refund_is_on_its_way_waits_for_a_decision_of_it
     half = whole | {"outcome_amount": whole["outcome_amount"] / 2, "actually_paid": whole["actually_paid"] / 2}
     shop.pay(half, "partially_paid")
     shop.comes(half)
-    pgp("suspense", "refund", number(half), "--to", BUYERS)
+    pgp("suspense", "refund", number(half), "--to", SENDER)
     shop.pay(whole, "finished")
     assert shop.balance("suspense") == units(whole)
     with shop.db.transaction() as tx:
@@ -237,7 +227,7 @@ def test_money_that_comes_after_the_payment_was_closed_waits_in_suspense_and_can
     pgp("suspense", "reject", number(payment))
     shop.comes(payment, keeps=5)
     assert (shop.balance("suspense"), shop.balance("np_transit"), shop.balance("arrivals")) == (units(payment) - 5, 0, 0)
-    pgp("suspense", "refund", number(payment), "--to", BUYERS)
+    pgp("suspense", "refund", number(payment), "--to", SENDER)
     assert shop.value("SELECT units FROM transfer") == units(payment) - 5
 
 
@@ -260,7 +250,7 @@ def test_what_had_come_and_waits_to_be_converted_goes_to_suspense(shop: Counter,
     shop.comes(payment, keeps=7)
     assert "pgp suspense refund" in pgp("payment", "reverse", number(payment))
     assert (owed(shop), shop.balance("income:fee"), shop.balance("suspense"), shop.balance("expense:loss")) == (0, 0, units(payment), 0)
-    pgp("suspense", "refund", number(payment), "--to", BUYERS)
+    pgp("suspense", "refund", number(payment), "--to", SENDER)
     assert shop.value("SELECT units FROM transfer") == units(payment)
 
 
@@ -382,7 +372,7 @@ def send_back(shop: Counter, pgp: Operator, payment: Payment) -> Any:
     with shop.db.reading() as tx:
         held = wallet.find(tx, OURS)
     assert held is not None
-    return pgp.does(lambda tx, why: payments.refund(tx, number(payment), why, held=held, recipient=BUYERS))
+    return pgp.does(lambda tx, why: payments.refund(tx, number(payment), why, held=held, recipient=SENDER))
 
 
 def convert(shop: Counter) -> None:

@@ -9,23 +9,16 @@ import pytest
 
 from PGP_COMMON.database import Transaction
 from PGP_COMMON.money_machines import arrivals, ledger, wallet
-from tests.support.sales import ETHER, Payment, Shop, fee, units
+from tests.support.sales import ETHER, Payment, fee, units
 from tests.support.signing import ring
+from tests.support.till import OPENING, SENDER, Till, a_till
 from tests.support.verbs import Operator, at_once
 
-OURS, SENDER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
-OPENING = 5 * ETHER
 LETTER = ("payment.surplus", "more_came_than_credited")
 
 
-class Till(Shop):
-    """A shop whose wallet is open, so that money can come to it."""
-
-    def __init__(self, url: str, settings: dict[str, str]) -> None:
-        """Open the wallet with five ETH of the platform's own."""
-        super().__init__(url, settings)
-        with self.db.transaction() as tx:
-            self.wallet_id = wallet.open(tx, address=OURS, chain_id=31337, nonce=0, block=1, balances={"eth": OPENING})
+class Arriving(Till):
+    """A till to which money comes in whatever pieces."""
 
     def in_part(self, *, outcome: str = "0.006") -> Payment:
         """A payment that is credited when it was paid in part; a larger outcome follows."""
@@ -76,19 +69,17 @@ def nothing(**but: int) -> dict[str, int]:
 
 
 @pytest.fixture
-def shop(database_url: str, settings: dict[str, str]) -> Iterator[Till]:
-    made = Till(database_url, {**settings, "HOST_WALLET_ETH_ADDRESS": OURS, "HOST_WALLET_USDT_ADDRESS": OURS})
-    yield made
-    made.check_books()
-    made.close()
+def shop(database_url: str, settings: dict[str, str]) -> Iterator[Arriving]:
+    with a_till(Arriving, database_url, settings) as made:
+        yield made
 
 
 @pytest.fixture
-def pgp(shop: Till, woken: list[tuple[str, str]]) -> Operator:
+def pgp(shop: Arriving, woken: list[tuple[str, str]]) -> Operator:
     return Operator(shop.settings)
 
 
-def test_what_comes_beyond_a_credit_is_nobodys_and_a_person_is_told(shop: Till) -> None:
+def test_what_comes_beyond_a_credit_is_nobodys_and_a_person_is_told(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 9 * ETHER // 1000)
     assert shop.stands() == nothing(np_transit=-3 * ETHER // 1000)
@@ -97,7 +88,7 @@ def test_what_comes_beyond_a_credit_is_nobodys_and_a_person_is_told(shop: Till) 
     assert shop.balance(f"owner:{shop.owner_id}:pending") == units(payment) - fee(payment)
 
 
-def test_the_credit_that_it_came_before_takes_it_up_to_the_unit_and_closes_the_letter(shop: Till) -> None:
+def test_the_credit_that_it_came_before_takes_it_up_to_the_unit_and_closes_the_letter(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 9 * ETHER // 1000)
     shop.finds(payment, "0.009")
@@ -111,7 +102,7 @@ def test_the_credit_that_it_came_before_takes_it_up_to_the_unit_and_closes_the_l
     assert shop.stands() == nothing()
 
 
-def test_of_a_later_credit_that_is_more_than_what_came_the_rest_is_the_vendors_fee(shop: Till) -> None:
+def test_of_a_later_credit_that_is_more_than_what_came_the_rest_is_the_vendors_fee(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 9 * ETHER // 1000 - 7)
     shop.finds(payment, "0.009")
@@ -119,7 +110,7 @@ def test_of_a_later_credit_that_is_more_than_what_came_the_rest_is_the_vendors_f
     assert shop.letters() == []
 
 
-def test_a_fee_that_was_kept_before_a_later_credit_is_not_booked_twice(shop: Till) -> None:
+def test_a_fee_that_was_kept_before_a_later_credit_is_not_booked_twice(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 6 * ETHER // 1000 - 7)
     assert shop.stands() == nothing(expense_swap=7)
@@ -127,7 +118,7 @@ def test_a_fee_that_was_kept_before_a_later_credit_is_not_booked_twice(shop: Til
     assert shop.stands() == nothing(expense_swap=12)
 
 
-def test_a_later_credit_that_is_less_than_what_came_leaves_the_rest_and_the_letter(shop: Till) -> None:
+def test_a_later_credit_that_is_less_than_what_came_leaves_the_rest_and_the_letter(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 9 * ETHER // 1000)
     shop.finds(payment, "0.008")
@@ -135,14 +126,14 @@ def test_a_later_credit_that_is_less_than_what_came_leaves_the_rest_and_the_lett
     assert shop.letters() == [LETTER]
 
 
-def test_money_that_comes_in_pieces_makes_the_cost_smaller_again_and_never_an_income(shop: Till) -> None:
+def test_money_that_comes_in_pieces_makes_the_cost_smaller_again_and_never_an_income(shop: Arriving) -> None:
     payment = shop.in_part()
     shop.comes(payment, 4 * ETHER // 1000, 2 * ETHER // 1000 + 5)
     assert shop.stands() == nothing(np_transit=-5)
     assert shop.letters() == [LETTER]
 
 
-def test_a_credit_and_an_arrival_at_the_same_time_leave_nothing_in_transit(shop: Till) -> None:
+def test_a_credit_and_an_arrival_at_the_same_time_leave_nothing_in_transit(shop: Arriving) -> None:
     payment = shop.in_part()
     tx_hash = f"0x{shop.new_id():064x}"
     with shop.db.transaction() as tx:
@@ -162,7 +153,7 @@ def test_a_credit_and_an_arrival_at_the_same_time_leave_nothing_in_transit(shop:
     assert shop.letters() == []
 
 
-def test_what_comes_beyond_a_payment_in_review_waits_with_it_and_is_credited_with_it_once(shop: Till, pgp: Operator) -> None:
+def test_what_comes_beyond_a_payment_in_review_waits_with_it_and_is_credited_with_it_once(shop: Arriving, pgp: Operator) -> None:
     payment = shop.order().payment(outcome_amount=Decimal("0.006"), price_amount=Decimal("19.99"))
     shop.pay(payment, "partially_paid")
     shop.comes(payment, 9 * ETHER // 1000)
@@ -175,7 +166,7 @@ def test_what_comes_beyond_a_payment_in_review_waits_with_it_and_is_credited_wit
     assert shop.balance(f"owner:{shop.owner_id}:pending") + shop.balance("income:fee") == 9 * ETHER // 1000 + 7
 
 
-def test_a_payment_that_is_taken_back_leaves_all_that_came_to_be_sent_back(shop: Till, pgp: Operator) -> None:
+def test_a_payment_that_is_taken_back_leaves_all_that_came_to_be_sent_back(shop: Arriving, pgp: Operator) -> None:
     payment = shop.in_part()
     shop.comes(payment, 9 * ETHER // 1000)
     pgp("payment", "reverse", str(payment["payment_id"]))
@@ -183,7 +174,7 @@ def test_a_payment_that_is_taken_back_leaves_all_that_came_to_be_sent_back(shop:
     assert (shop.letters(), shop.own()) == ([], OPENING)
 
 
-def test_one_transaction_that_is_named_for_two_payments_is_counted_once(shop: Till) -> None:
+def test_one_transaction_that_is_named_for_two_payments_is_counted_once(shop: Arriving) -> None:
     first, second = shop.in_part(), shop.order(buyer_id=7).payment(outcome_amount=Decimal("0.00792"))
     shop.pay(second, "finished")
     both = units(first) + units(second)
