@@ -25,7 +25,7 @@ LOOK_S: Final = 2.0
 LOOKS: Final = 3
 # How long the last buyer may still need after the storm, and how long everything may take to heal afterwards.
 CROWD_PATIENCE_S: Final = 900.0
-HEAL_PATIENCE_S: Final = 1800.0
+HEAL_PATIENCE_S: Final = 900.0
 # How long somebody who asks to join waits at the door when nothing is wrong any more.
 ENTRANCE_PATIENCE_S: Final = 30.0
 SHOWN: Final = 40
